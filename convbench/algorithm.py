@@ -1,0 +1,181 @@
+"""The contract every algorithm keeps, the registry, and the driver that owns memory and calls ``run``.
+
+An algorithm is a frozen record of plain functions (:class:`Algorithm`). Any module in ``convbench/algorithms`` that
+holds such a record at module level is registered by being there; :func:`register` and :func:`load_file` do the same
+for records from elsewhere. No algorithm is in this file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import prod, sqrt
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from convbench.machine import Machine
+from convbench.spec import ConvSpec, SpecError, nearest
+
+
+class Unsupported(ValueError):
+    """This algorithm cannot solve this problem (or not within the workspace allowed); the message says why."""
+
+
+class UnknownAlgorithm(SpecError):
+    """No algorithm has this name; the message gives the nearest one."""
+
+
+@dataclass(frozen=True)
+class Phases:
+    """A ``run`` made of named steps, called in order for every block; the driver can time them apart.
+
+    Without ``blocks`` each step takes run's six arguments; with it, ``blocks(plan)`` rounds, and the block's number
+    as a seventh.
+    """
+
+    steps: tuple[tuple[str, Callable[..., None]], ...]
+    blocks: Callable[[Any], int] | None = None
+
+    def __call__(self, plan: Any, x: Any, state: Any, bias: Any, y: Any, work: Any) -> None:
+        for _, call in self.calls(plan, x, state, bias, y, work):
+            call()
+
+    def calls(self, plan: Any, *arguments: Any) -> Any:
+        """(name, zero-argument call) of every step, in order."""
+        for block in range(self.blocks(plan)) if self.blocks else [None]:
+            tail = () if block is None else (block,)
+            for name, step in self.steps:
+                yield name, lambda step=step, tail=tail: step(plan, *arguments, *tail)
+
+
+def phases(*, blocks: Callable[[Any], int] | None = None, **steps: Callable[..., None]) -> Phases:
+    """``run=phases(pad=…, multiply=…)``: the named functions are called in the order given (see :class:`Phases`)."""
+    return Phases(tuple(steps.items()), blocks)
+
+
+def unit_roundoff(dtype: str) -> float:
+    """u = ε/2: 2⁻²⁴ for float32, 2⁻⁵³ for float64."""
+    return float(np.finfo(dtype).eps) / 2
+
+
+def terms(spec: ConvSpec) -> int:
+    """Products summed into one output: C/G · R · S."""
+    return prod(spec.weight_shape[1:])
+
+
+def spec_of(plan: Any) -> ConvSpec:
+    return plan if isinstance(plan, ConvSpec) else plan.spec
+
+
+def direct_error(plan: Any) -> float:
+    """Bound for n products summed in working precision: u · (5·√n + 8).
+
+    Rounding errors of partial sums add up like a random walk: rms 0.41·√n·u of √(x² ⋆ w²) for independent data
+    (Higham & Mary 2019, "A New Approach to Probabilistic Rounding Error Analysis", §2); twelve standard deviations
+    cover millions of outputs, the constant covers the roundings of product, bias and result at small n.
+    """
+    spec = spec_of(plan)
+    return unit_roundoff(spec.dtype) * (5 * sqrt(terms(spec)) + 8)
+
+
+def default_cost(plan: Any, machine: Machine) -> float:
+    """Seconds when nothing is known of the algorithm: a tenth of one core's peak."""
+    spec = spec_of(plan)
+    return machine.call_overhead + machine.flop_time(spec.flop, spec, 1, 0.1)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One algorithm: a frozen record of plain functions, all but ``name`` and ``run`` with a default.
+
+    run(plan, x, state, bias, y, work) writes every element of y and reads none; it never writes x, state or bias.
+    x is C-contiguous of ``spec.input_shape``; bias None or (K,); y C-contiguous of ``spec.output_shape``; work a
+    64-byte aligned uint8 buffer of ``workspace(plan)`` bytes with arbitrary content.
+    """
+
+    name: str
+    run: Callable[..., None]
+    supports: Callable[[ConvSpec], str | None] = lambda spec: None
+    plan: Callable[[ConvSpec, int, int | None], Any] = lambda spec, threads, workspace_limit: spec
+    prepare: Callable[[Any, np.ndarray], Any] = lambda plan, weight: weight
+    workspace: Callable[[Any], int] = lambda plan: 0
+    error: Callable[[Any], float] = direct_error
+    cost: Callable[[Any, Machine], float] = default_cost
+    executed_flop: Callable[[Any], float] = lambda plan: float(spec_of(plan).flop)
+    local: bool = True  # rounding errors, NaN and infinity stay with the outputs that read them
+    exact: bool = True  # a direct sum: bit for bit right on integer-valued data
+    claim: str = ""
+
+
+_registered: dict[str, Algorithm] = {}
+
+
+@cache
+def _built_in() -> dict[str, Algorithm]:
+    import convbench.algorithms as folder
+
+    modules = [importlib.import_module(f"{folder.__name__}.{m.name}") for m in pkgutil.iter_modules(folder.__path__)]
+    return {a.name: a for module in modules for a in _records(module)}
+
+
+def _records(module: ModuleType) -> list[Algorithm]:
+    return [value for value in vars(module).values() if isinstance(value, Algorithm)]
+
+
+def algorithms() -> Mapping[str, Algorithm]:
+    """Every registered algorithm by name, sorted."""
+    return dict(sorted({**_built_in(), **_registered}.items()))
+
+
+def list_algorithms() -> list[str]:
+    """Names of every registered algorithm, sorted."""
+    return list(algorithms())
+
+
+def get(name: str) -> Algorithm:
+    """The algorithm of that name; :class:`UnknownAlgorithm` with the nearest name otherwise."""
+    known = algorithms()
+    if name not in known:
+        raise UnknownAlgorithm(f"unknown algorithm {name!r}{nearest(str(name), known)}; known: {', '.join(known)}")
+    return known[name]
+
+
+def register(algorithm: Algorithm) -> Algorithm:
+    """Add one of the user's own; every part of convbench then knows it. Raises SpecError if the name is taken."""
+    if not isinstance(algorithm, Algorithm):
+        raise SpecError(f"register takes an Algorithm, not {type(algorithm).__name__}")
+    if algorithms().get(algorithm.name, algorithm) != algorithm:
+        raise SpecError(f"an algorithm named {algorithm.name!r} is registered already")
+    _registered[algorithm.name] = algorithm
+    return algorithm
+
+
+def unregister(name: str) -> None:
+    """Forget an algorithm that :func:`register` added."""
+    if name not in _registered:
+        raise UnknownAlgorithm(f"{name!r} was not registered; registered: {', '.join(_registered) or 'none'}")
+    del _registered[name]
+
+
+def load_file(path: str | Path) -> list[Algorithm]:
+    """Run a Python file and register every ``Algorithm`` it holds at module level (the CLI's ``--with FILE.py``)."""
+    path = Path(path)
+    loader = importlib.util.spec_from_file_location(f"convbench_user_{path.stem}", path)
+    if loader is None or loader.loader is None or not path.is_file():
+        raise SpecError(f"cannot read algorithms from {str(path)!r}: not a Python file")
+    module = importlib.util.module_from_spec(loader)
+    try:
+        loader.loader.exec_module(module)
+    except Exception as error:
+        raise SpecError(f"{path}: {type(error).__name__}: {error}") from error
+    found = [register(a) for a in _records(module)]
+    if not found:
+        raise SpecError(f"{path} holds no Algorithm at module level")
+    return found

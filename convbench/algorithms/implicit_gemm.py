@@ -1,0 +1,138 @@
+"""Implicit GEMM: patches packed straight into the micro-kernel's operand, a block of pixels at a time.
+
+    y[n, k, p] = Σ_j w[k, j] · patch[j, p],   j = (c, r, s)
+
+as im2col, but the patch matrix never exists: a block of pixels × C/G·R·S is packed, multiplied with every filter panel
+by ``brgemm`` and forgotten (Chetlur et al. 2014, "cuDNN: Efficient Primitives for Deep Learning", arXiv:1410.0759,
+§3). Memory: one such block a thread, at most L2 or ``workspace_limit``. Error: the direct sum's
+(``algorithm.direct_error``).
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from convbench.algorithm import Algorithm, Unsupported, terms
+from convbench.kernels.gemm import TILE_ROWS, brgemm, pack_panels, panel_width
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
+from convbench.kernels.panels import operand_or_empty, panel_count, scatter
+from convbench.kernels.patches import copy_patch_row
+from convbench.kernels.threads import parallel
+from convbench.machine import Machine
+from convbench.reductions import lift
+from convbench.spec import ConvSpec
+
+BLOCK_BYTES = 384 * 1024  # packed patches a block: less than the L2 of any core of the last decade's servers
+MAX_TILES = 16  # register tiles a block: enough to pay for reading the panels once
+EFFICIENCY = 0.7  # of peak inside full tiles
+
+
+class Plan(NamedTuple):
+    spec: ConvSpec
+    threads: int
+    lifted: ConvSpec
+    rows: int  # output pixels a block
+
+
+def parts(plan):
+    spec = plan.spec
+    shapes = (plan.threads, terms(spec), plan.rows), (plan.threads, plan.rows, panel_width(spec.np_dtype))
+    return [(shape, spec.np_dtype) for shape in shapes]
+
+
+def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+    lifted, pixels = lift(spec, 3), prod(spec.output_spatial)
+    tiles = BLOCK_BYTES // (terms(spec) * spec.itemsize * TILE_ROWS)
+    candidates = [TILE_ROWS * max(1, min(MAX_TILES, tiles)), TILE_ROWS, 4, 1]
+    for rows in candidates:
+        chosen = Plan(spec, threads, lifted, min(pixels, rows))
+        needed = scratch_bytes(parts(chosen))
+        if workspace_limit is None or needed <= workspace_limit:
+            return chosen
+    raise Unsupported(f"implicit_gemm needs {needed} bytes at one pixel a block; the limit is {workspace_limit}")
+
+
+def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
+    """(K, C/G, …taps) -> (G, panels, C/G·R·S, NR)."""
+    spec = plan.spec
+    by_group = weight.reshape(spec.groups, spec.K // spec.groups, -1)
+    packed = aligned_empty((spec.groups, panel_count(spec), terms(spec), panel_width(spec.np_dtype)), spec.np_dtype)
+    for g, group in enumerate(by_group):
+        packed[g] = pack_panels(group)
+    return packed
+
+
+@njit
+def multiply_patches(begin, end, x, filter_size, stride, dilation, before, panels, zero, bias, y, packed, tile, slot):
+    """Tasks (n, g, pixel block): pack the block's patches, then one brgemm and one ``scatter`` a panel.
+
+    ``slot`` (one int64) says which of the threads' private ``packed`` (threads, depth, rows) and ``tile`` is ours.
+    """
+    G, count_k, depth, width = panels.shape
+    _, _, O, P, Q = y.shape
+    taps = filter_size[0] * filter_size[1] * filter_size[2]
+    channels, inputs = y.shape[1] // G, depth // taps
+    rows = packed.shape[2]
+    pixels = O * P * Q
+    blocks = -(-pixels // rows)
+    mine, product = packed[slot[0]], tile[slot[0]]
+    a, b, c = mine.reshape(mine.size), panels.reshape(panels.size), product.reshape(product.size)
+    for task in range(begin, end):
+        rest, block = divmod(task, blocks)
+        n, g = divmod(rest, G)
+        first = block * rows
+        count = min(rows, pixels - first)
+        for j in range(depth):
+            channel, tap = divmod(j, taps)
+            rest, s = divmod(tap, filter_size[2])
+            t, r = divmod(rest, filter_size[1])
+            copy_patch_row(x, n, g * inputs + channel, (t, r, s), stride, dilation, before, (O, P, Q), first, count,
+                           mine[j])  # fmt: skip
+        for panel in range(count_k):
+            brgemm(count, depth, 1, a, 0, zero, rows, b, (g * count_k + panel) * depth * width, zero, c, 0, width,
+                   False)  # fmt: skip
+            scatter(product, first, count, P, Q, y, n, g * channels + panel * width, channels, bias)
+
+
+ZERO = np.zeros(1, np.int64)
+
+
+def run(plan, x, state, bias, y, work):
+    spec = plan.lifted
+    packed, tile = carve(work, parts(plan))
+    before = tuple(b for b, _ in spec.padding)
+    tasks = spec.N * spec.groups * -(-prod(spec.output_spatial) // plan.rows)
+    parallel(multiply_patches, tasks, plan.threads, x.reshape(spec.input_shape), spec.filter, spec.stride,
+             spec.dilation, before, state, ZERO, operand_or_empty(bias, y), y.reshape(spec.output_shape), packed, tile,
+             private=np.arange(plan.threads).reshape(-1, 1))  # fmt: skip
+
+
+def executed_flop(plan: Plan) -> float:
+    """Channels up to a whole panel included."""
+    spec = plan.spec
+    lanes = panel_count(spec) * panel_width(spec.np_dtype)
+    return 2.0 * spec.N * spec.groups * prod(spec.output_spatial) * terms(spec) * lanes
+
+
+def cost(plan: Plan, machine: Machine) -> float:
+    spec = plan.spec
+    compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
+    patches = spec.N * spec.groups * terms(spec) * prod(spec.output_spatial) * spec.itemsize
+    packing = 2 * patches / (machine.l2_bandwidth * plan.threads)
+    return machine.call_overhead + compute + packing + machine.byte_time(spec.min_bytes, plan.threads)
+
+
+implicit_gemm = Algorithm(
+    name="implicit_gemm",
+    run=run,
+    plan=plan,
+    prepare=prepare,
+    workspace=lambda plan: scratch_bytes(parts(plan)),
+    cost=cost,
+    executed_flop=executed_flop,
+    claim="patches packed straight into the micro-kernel's panel (Chetlur et al. 2014)",
+)

@@ -1,0 +1,191 @@
+"""The driver: validates operands once, owns scratch and output, calls the algorithm's functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from convbench.algorithm import Algorithm, Phases, Unsupported, get
+from convbench.kernels.layout import aligned_empty
+from convbench.kernels.threads import available
+from convbench.spec import ConvSpec, DTypeError, SpecError
+
+
+class _Writable:
+    """Borrowed memory presented without the read-only flag, so that kernels see a single Numba type."""
+
+    __slots__ = ("__array_interface__", "owner")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.owner = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+def _operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
+    """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one."""
+    try:
+        array = np.asarray(array)
+    except ValueError as error:
+        raise SpecError(f"{what} is not an array: {error}") from error
+    if array.dtype != dtype:
+        raise DTypeError(f"{what} has dtype {array.dtype}; this problem takes {dtype}")
+    if array.shape != shape:
+        raise SpecError(f"{what} has shape {array.shape}; this problem takes {shape}")
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
+        return array.copy(order="C")
+    return array if flags.writeable else np.asarray(_Writable(array))
+
+
+def _check_out(out: Any, spec: ConvSpec, inputs: tuple[np.ndarray | None, ...]) -> None:
+    if not isinstance(out, np.ndarray):
+        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
+    if out.dtype != spec.np_dtype:
+        raise DTypeError(f"out has dtype {out.dtype}; this problem gives {spec.np_dtype}")
+    if out.shape != spec.output_shape:
+        raise SpecError(f"out has shape {out.shape}; this problem gives {spec.output_shape}")
+    if not out.flags.writeable:
+        raise SpecError("out is read-only; it must be writable")
+    if any(given is not None and np.may_share_memory(out, given) for given in inputs):
+        raise SpecError("out overlaps an input; it must have memory of its own")
+
+
+class Kernel:
+    """A planned algorithm for one problem: ``kernel(input, weight, bias=None, out=None)`` pays everything each call.
+
+    ``algorithm`` name · ``plan`` · ``threads`` · ``workspace_bytes`` scratch that a call uses · ``error_bound``
+    promised max|y − y*| / max √(x² ⋆ w²) · ``why`` one line: how it was chosen. Safe to call from several threads.
+    """
+
+    def __init__(
+        self, algorithm: Algorithm, spec: ConvSpec, threads: int, workspace_limit: int | None, why: str
+    ) -> None:
+        reason = algorithm.supports(spec)
+        if reason is not None:
+            raise Unsupported(f"{algorithm.name} cannot solve {spec}: {reason}")
+        self._algorithm = algorithm
+        self.algorithm = algorithm.name
+        self.spec = spec
+        self.threads = threads
+        self.plan = algorithm.plan(spec, threads, workspace_limit)
+        self.workspace_bytes = int(algorithm.workspace(self.plan))
+        if workspace_limit is not None and self.workspace_bytes > workspace_limit:
+            raise Unsupported(
+                f"{algorithm.name} needs {self.workspace_bytes} bytes of workspace for {spec}; "
+                f"the limit is {workspace_limit}"
+            )
+        self.error_bound = float(algorithm.error(self.plan))
+        self.why = why
+        self._scratch: list[np.ndarray] = []
+
+    def __repr__(self) -> str:
+        return f"<Kernel {self.algorithm} for {self.spec}: {self.why}>"
+
+    def __call__(self, input: Any, weight: Any, bias: Any = None, out: np.ndarray | None = None) -> np.ndarray:
+        """input (N, C, …), weight (K, C/G, …), bias (K,) or None -> output (N, K, …), in ``out`` if given."""
+        x, weight, bias = self._input(input), self._weight(weight), self._bias(bias)
+        y = self._output(out, x, weight, bias)
+        if y.size:
+            self._run(x, self._algorithm.prepare(self.plan, weight), bias, y)
+        return _delivered(y, out)
+
+    def prepare(self, weight: Any, bias: Any = None) -> Layer:
+        """Pay the filter's transform or packing once. The layer keeps copies: later edits of weight change nothing."""
+        weight, bias = self._weight(weight).copy(), self._bias(bias)
+        return Layer(self, self._algorithm.prepare(self.plan, weight), None if bias is None else bias.copy())
+
+    def _input(self, input: Any) -> np.ndarray:
+        return _operand(input, self.spec.input_shape, self.spec.np_dtype, "input")
+
+    def _weight(self, weight: Any) -> np.ndarray:
+        return _operand(weight, self.spec.weight_shape, self.spec.np_dtype, "weight")
+
+    def _bias(self, bias: Any) -> np.ndarray | None:
+        return None if bias is None else _operand(bias, (self.spec.K,), self.spec.np_dtype, "bias")
+
+    def _output(self, out: np.ndarray | None, *reads: np.ndarray | None) -> np.ndarray:
+        """A C-contiguous array to compute into: ``out`` itself where its memory allows."""
+        if out is None:
+            return np.empty(self.spec.output_shape, self.spec.np_dtype)
+        _check_out(out, self.spec, reads)
+        usable = out.flags.c_contiguous and out.flags.aligned
+        return out if usable else np.empty(out.shape, out.dtype)
+
+    @contextmanager
+    def _work(self) -> Iterator[np.ndarray]:
+        """Scratch for one call, kept for the next; concurrent calls get a buffer each."""
+        try:
+            work = self._scratch.pop()
+        except IndexError:
+            work = aligned_empty((self.workspace_bytes,), np.uint8)
+        yield work
+        self._scratch.append(work)
+
+    def poison(self) -> None:
+        """Make the next call's scratch all NaN bytes, so that reading it before writing it shows."""
+        work = aligned_empty((self.workspace_bytes,), np.uint8)
+        work[:] = 0xFF
+        self._scratch = [work]
+
+    def _run(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray) -> None:
+        with self._work() as work:
+            self._algorithm.run(self.plan, x, state, bias, y, work)
+
+
+class Layer:
+    """A kernel with its filter prepared: ``layer(input, out=None)``. Made by :meth:`Kernel.prepare`."""
+
+    def __init__(self, kernel: Kernel, state: Any, bias: np.ndarray | None) -> None:
+        self.kernel = kernel
+        self.state = state
+        self.bias = bias
+
+    def __call__(self, input: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """input (N, C, …) -> output (N, K, …), in ``out`` if given."""
+        x = self.kernel._input(input)
+        y = self.kernel._output(out, x)
+        if y.size:
+            self.kernel._run(x, self.state, self.bias, y)
+        return _delivered(y, out)
+
+    def time_phases(self, input: Any, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
+        """Seconds that each phase of one call takes, in the order they run; one entry, "run", if it has no phases."""
+        kernel, x = self.kernel, self.kernel._input(input)
+        y = kernel._output(None)
+        run = kernel._algorithm.run
+        steps = run if isinstance(run, Phases) else Phases((("run", run),))
+        seconds = dict.fromkeys((name for name, _ in steps.steps), 0.0)
+        with kernel._work() as work:
+            for name, call in steps.calls(kernel.plan, x, self.state, self.bias, y, work):
+                start = clock()
+                call()
+                seconds[name] += clock() - start
+        return seconds
+
+
+def _delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    if out is None or y is out:
+        return y
+    out[...] = y
+    return out
+
+
+def kernel(
+    spec: ConvSpec, name: str, *, threads: int | None = None, workspace_limit: int | None = None
+) -> Kernel:
+    """The named algorithm, planned for this problem.
+
+    Raises UnknownAlgorithm for a name nobody registered, Unsupported (with the reason) where the algorithm cannot
+    solve the problem or not within ``workspace_limit`` bytes, SpecError for a thread count or limit out of range.
+    """
+    if not isinstance(spec, ConvSpec):
+        raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise SpecError(f"threads is {threads!r}; allowed: None or an integer ≥ 1")
+    if workspace_limit is not None and (not isinstance(workspace_limit, int) or workspace_limit < 0):
+        raise SpecError(f"workspace_limit is {workspace_limit!r}; allowed: None or bytes ≥ 0")
+    return Kernel(get(name), spec, available(threads), workspace_limit, f"{name}: asked for by name")

@@ -1,0 +1,1 @@
+"""Numba building blocks: jit options, threads, the micro-kernel, layouts, transforms."""

@@ -1,0 +1,53 @@
+"""The one place where Numba's options are chosen, each with its reason.
+
+Compiled code is cached on disk in a directory whose name holds a hash of this folder's sources: Numba notices an
+edit of the file that holds a kernel, but not of a helper or intrinsic that the kernel uses from another file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import config
+
+from convbench.machine import cache_dir
+
+OPTIONS: dict[str, Any] = {
+    "cache": True,  # the next process loads in milliseconds what this one compiled in seconds
+    "nogil": True,  # threads.parallel runs kernels on Python threads
+    "error_model": "numpy",  # no branch for a division by zero in every loop
+    # FMA contraction, and sums reordered so that they vectorise; NaN and infinity keep their meaning (no nnan, ninf)
+    "fastmath": {"contract", "nsz", "arcp", "reassoc"},
+}
+
+
+def sources_hash() -> str:
+    """Twelve hex digits over the sources of ``convbench/kernels``."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def code_dir() -> Path:
+    """Where compiled kernels live: ``$NUMBA_CACHE_DIR`` if set, else the user's cache, and the hash below it."""
+    base = Path(config.CACHE_DIR) if config.CACHE_DIR else cache_dir() / "numba"
+    return base / f"kernels-{_HASH}"
+
+
+def njit(function: Callable[..., Any]) -> Any:
+    """``numba.njit`` with :data:`OPTIONS`; the cache lands in :func:`code_dir`, other users of Numba keep theirs."""
+    theirs = config.CACHE_DIR
+    config.CACHE_DIR = str(_CODE_DIR)
+    try:
+        return numba.njit(**OPTIONS)(function)
+    finally:
+        config.CACHE_DIR = theirs
+
+
+_HASH = sources_hash()
+_CODE_DIR = code_dir()

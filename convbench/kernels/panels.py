@@ -1,0 +1,140 @@
+"""Convolution as brgemm over packed filter panels: pixels × NR channels at a time, written to NCHW.
+
+Shared by every algorithm whose A operand is an image: the padded image and the filter panels, the plan that sizes
+them, and the kernel over tiles.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convbench.kernels.gemm import brgemm, pack_panels, panel_width
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import Part, Polyphase, aligned_empty, carve, polyphase_pad
+from convbench.kernels.threads import parallel
+from convbench.reductions import lift
+from convbench.spec import ConvSpec
+
+ROWS = 112  # pixels a block: eight register tiles, whose (112, NR) product stays in L1
+
+
+class PanelPlan(NamedTuple):
+    spec: ConvSpec
+    threads: int
+    lifted: ConvSpec  # the problem with three spatial dimensions
+    image: Polyphase
+    b_off: np.ndarray  # int64 (taps,): each tap's filter in its panel
+
+
+def plan_panels(spec: ConvSpec, threads: int, workspace_limit: int | None) -> PanelPlan:
+    lifted = lift(spec, 3)
+    image = Polyphase.of(lifted)
+    step = spec.weight_shape[1] * panel_width(spec.np_dtype)
+    return PanelPlan(spec, threads, lifted, image, np.arange(len(image.taps), dtype=np.int64) * step)
+
+
+def panel_count(spec: ConvSpec) -> int:
+    """Panels of one group's output channels."""
+    return -(-(spec.K // spec.groups) // panel_width(spec.np_dtype))
+
+
+def pack_filters(plan: PanelPlan, weight: np.ndarray) -> np.ndarray:
+    """(K, C/G, …taps) -> (G, ⌈K/G / NR⌉, taps, C/G, NR): what brgemm reads as B, one tap a batch step."""
+    groups, (K, channels) = plan.spec.groups, weight.shape[:2]
+    by_tap = np.moveaxis(weight.reshape(K, channels, -1), 1, 2).reshape(groups, K // groups, -1)
+    taps, width = by_tap.shape[2] // channels, panel_width(weight.dtype)
+    packed = aligned_empty((groups, panel_count(plan.spec), taps, channels, width), weight.dtype)
+    for g in range(groups):
+        packed[g] = pack_panels(by_tap[g]).reshape(packed.shape[1:])
+    return packed
+
+
+def image_part(plan: PanelPlan) -> Part:
+    """The scratch that :func:`pad` fills; empty where the input itself is the image."""
+    size = 0 if plan.image.in_place else plan.spec.N * plan.spec.C * plan.image.plane
+    return (size,), plan.spec.np_dtype
+
+
+def tiles_part(plan: PanelPlan) -> Part:
+    """One (ROWS, NR) product a thread."""
+    return (plan.threads, ROWS, panel_width(plan.spec.np_dtype)), plan.spec.np_dtype
+
+
+def pad(plan: PanelPlan, x: np.ndarray, padded: np.ndarray) -> np.ndarray:
+    """Fill ``padded`` with the polyphase image of x and return it; x itself, flat, where that is the image."""
+    spec, image = plan.lifted, plan.image
+    if image.in_place:
+        return x.reshape(-1)
+    before = tuple(before for before, _ in spec.padding)
+    channels = x.reshape(-1, *spec.spatial)
+    parallel(polyphase_pad, len(channels), plan.threads, channels, padded, image.plane, image.phases, image.size,
+             spec.stride, before)  # fmt: skip
+    return padded
+
+
+def operand_or_empty(bias: np.ndarray | None, like: np.ndarray) -> np.ndarray:
+    """Kernels take one type: an absent bias is an empty array."""
+    return like.reshape(-1)[:0] if bias is None else bias
+
+
+def multiply(plan: PanelPlan, a: np.ndarray, panels: np.ndarray, bias: Any, y: np.ndarray, tiles: np.ndarray) -> None:
+    """y = the convolution of the image ``a`` with the packed ``panels``, plus bias."""
+    spec, image = plan.lifted, plan.image
+    tasks = spec.N * spec.groups * panel_count(spec) * -(-image.pixels // ROWS)
+    parallel(
+        multiply_tiles, tasks, plan.threads, a, spec.C * image.plane, spec.weight_shape[1] * image.plane, image.plane,
+        image.taps, panels, plan.b_off, operand_or_empty(bias, y), y.reshape(spec.output_shape), image.size[1],
+        image.size[2], image.pixels, private=tiles,
+    )  # fmt: skip
+
+
+@njit
+def scatter(tile, first, rows, size_h, size_w, y, image, channel, channels, bias):
+    """Write tile (rows, NR) of flattened padded-width pixels ``first`` … to y (N, K, O, P, Q), plus bias.
+
+    Pixel i stands for (o, p, q) with i = (o·size_h + p)·size_w + q; those with p ≥ P or q ≥ Q are not outputs.
+    """
+    _, _, O, P, Q = y.shape
+    width = tile.shape[1]
+    i = first
+    while i < first + rows:
+        row, q = divmod(i, size_w)
+        o, p = divmod(row, size_h)
+        count = min(first + rows - i, size_w - q)
+        valid = min(count, Q - q)
+        if p < P and o < O and valid > 0:
+            for n in range(min(width, channels - channel % channels)):
+                k = channel + n
+                add = bias[k] if bias.size else y.dtype.type(0)
+                for j in range(valid):
+                    y[image, k, o, p, q + j] = tile[i - first + j, n] + add
+        i += count
+
+
+@njit
+def multiply_tiles(
+    begin, end, a, image_step, group_step, a_step, taps, panels, b_off, bias, y, size_h, size_w, pixels, tile
+):
+    """Tasks (n, g, panel, pixel block), the last fastest: one brgemm over all taps and channels, then ``scatter``.
+
+    a flat; pixel i of channel c, group g, image n at tap t lies at n·image_step + g·group_step + c·a_step + taps[t]
+    + i. panels as ``pack_filters`` makes them; tile (rows, NR) is private scratch; bias (K,) or empty.
+    """
+    G, count_k, batch, depth, width = panels.shape
+    channels = y.shape[1] // G
+    rows = tile.shape[0]
+    blocks = -(-pixels // rows)
+    b = panels.reshape(panels.size)
+    c = tile.reshape(tile.size)
+    for task in range(begin, end):
+        rest, block = divmod(task, blocks)
+        rest, panel = divmod(rest, count_k)
+        n, g = divmod(rest, G)
+        first = block * rows
+        count = min(rows, pixels - first)
+        start = n * image_step + g * group_step + first
+        brgemm(count, depth, batch, a, start, taps, a_step, b, (g * count_k + panel) * batch * depth * width, b_off,
+               c, 0, width, False)  # fmt: skip
+        scatter(tile, first, count, size_h, size_w, y, n, g * channels + panel * width, channels, bias)

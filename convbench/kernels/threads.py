@@ -1,0 +1,58 @@
+"""Static parallelism: a range of tasks split over Python threads that run a ``nogil`` kernel.
+
+Python threads rather than ``prange``: one compiled form serves one thread and many, no threading layer is started
+(Numba's workqueue aborts the process when two threads enter it), and the caller's own threads are safe.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _reset() -> None:
+    global _pool
+    _pool = None
+
+
+os.register_at_fork(after_in_child=_reset)
+
+
+def available(threads: int | None = None) -> int:
+    """Threads to use: ``threads``, or Numba's current limit, capped by the process's CPU affinity."""
+    if threads is not None:
+        return threads
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(numba.get_num_threads(), allowed))
+
+
+def parallel(
+    kernel: Callable[..., None], tasks: int, threads: int, *args: Any, private: Sequence[Any] | None = None
+) -> None:
+    """Call ``kernel(begin, end, *args)`` so that every task in ``range(tasks)`` is run exactly once.
+
+    ``private[t]``, if given, is passed as the last argument of thread t: its scratch. The calling thread works too.
+    """
+    global _pool
+    threads = max(1, min(threads, tasks))
+    scratch = [() for _ in range(threads)] if private is None else [(private[t],) for t in range(threads)]
+    if threads == 1:
+        kernel(0, tasks, *args, *scratch[0])
+        return
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="convbench")
+    bounds = [tasks * t // threads for t in range(threads + 1)]
+    futures = [
+        _pool.submit(kernel, bounds[t], bounds[t + 1], *args, *scratch[t]) for t in range(1, threads)
+    ]
+    try:
+        kernel(bounds[0], bounds[1], *args, *scratch[0])
+    finally:
+        for future in futures:
+            future.result()

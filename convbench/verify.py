@@ -1,0 +1,138 @@
+"""``check(algorithm, spec)``: the only definition of "equal" — tests, benchmark and command line all call it.
+
+Error = max|y − y*| / max √(x² ⋆ w²), with y* from :mod:`convbench.reference`. The denominator is the size of the
+terms that were summed, so the measure stays meaningful where they cancel and where data is badly scaled. Algorithms
+that keep rounding errors local are judged element by element against √(x² ⋆ w²) of that element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from convbench.algorithm import Algorithm, get
+from convbench.data import arrays
+from convbench.driver import Kernel
+from convbench.reference import oracle, outputs
+from convbench.spec import ConvSpec
+
+FULL = 10**8  # multiply-adds up to which every output is compared
+SAMPLES = 4096  # interior outputs compared beyond that, besides all border rows and columns
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What :func:`check` found.
+
+    error, bound  in units of √(x² ⋆ w²);  relative_error  max|y − y*| / max|y*|;  ok  error ≤ bound and all finite;
+    weak  the data could not have caught an error (more than half of the expected outputs are zero);
+    checked  outputs compared;  reason  why not ok, or "".
+    """
+
+    algorithm: str
+    spec: ConvSpec
+    error: float
+    bound: float
+    ok: bool
+    relative_error: float
+    rms_error: float
+    weak: bool
+    checked: int
+    reason: str
+
+    def __str__(self) -> str:
+        word = "weak test" if self.ok and self.weak else "ok" if self.ok else f"FAILED: {self.reason}"
+        return (
+            f"{self.algorithm} on {self.spec}: {word}; error {self.error:.2e} (bound {self.bound:.2e}), "
+            f"{self.relative_error:.2e} of max|y|, {self.checked} outputs"
+        )
+
+
+class Truth(NamedTuple):
+    """Expected outputs y*, √(x² ⋆ w²) beside each, and where they are: an index for y, or None for everywhere."""
+
+    operands: tuple[np.ndarray, np.ndarray, np.ndarray]
+    expected: np.ndarray
+    scale: np.ndarray
+    at: np.ndarray | None
+
+    def seen(self, y: np.ndarray) -> np.ndarray:
+        return y if self.at is None else np.moveaxis(y, 1, -1)[tuple(self.at.T)]
+
+
+def _pixels(spec: ConvSpec, seed: int) -> np.ndarray:
+    """Indices (n, p, …): every border row and column, and seeded interior pixels for SAMPLES outputs or more."""
+    border = np.zeros((spec.N, *spec.output_spatial), bool)
+    for axis in range(1, border.ndim):
+        np.moveaxis(border, axis, 0)[[0, -1]] = True
+    inner = np.argwhere(~border)
+    wanted = max(64, -(-SAMPLES // spec.K))
+    chosen = np.random.default_rng(seed).permutation(len(inner))[:wanted]
+    return np.concatenate([np.argwhere(border), inner[chosen]])
+
+
+@lru_cache(maxsize=2)
+def truth(spec: ConvSpec, kind: str = "normal", seed: int = 0) -> Truth:
+    """The oracle's answer for ``data.arrays(spec, seed, kind)``; whole up to FULL multiply-adds, sampled beyond."""
+    x, w, bias = operands = arrays(spec, seed, kind)
+    squares = (x.astype(np.float64) ** 2, w.astype(np.float64) ** 2, bias.astype(np.float64) ** 2)
+    if spec.macs <= FULL:
+        return Truth(operands, oracle(x, w, bias, spec), np.sqrt(oracle(*squares, spec)), None)
+    at = _pixels(spec, seed)
+    return Truth(operands, outputs(x, w, bias, spec, at), np.sqrt(outputs(*squares, spec, at)), at)
+
+
+def judge(algorithm: Algorithm, spec: ConvSpec, y: np.ndarray, facts: Truth, bound: float) -> Verdict:
+    """Compare an output with the truth. ``y`` of another shape or dtype, or with elements not finite, is not ok."""
+    seen = facts.seen(y)
+    expected, scale = facts.expected, facts.scale
+    if not expected.size:
+        return Verdict(algorithm.name, spec, 0.0, bound, True, 0.0, 0.0, False, 0, "")
+    largest = float(scale.max()) or 1.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.abs(seen - expected)
+    rms = float(np.sqrt(np.mean((gap / largest) ** 2)))
+    measure = gap / np.where(scale > 0, scale, largest) if algorithm.local else gap / largest
+    error = float(measure.max())
+    reason = ""
+    if not np.isfinite(seen).all():
+        error, reason = float("inf"), f"{int((~np.isfinite(seen)).sum())} outputs are not finite"
+    elif error > bound:
+        worst = np.unravel_index(int(measure.argmax()), measure.shape)
+        reason = f"error {error:.3g} at {tuple(map(int, worst))} exceeds the bound {bound:.3g}"
+    relative = float(gap.max() / (np.abs(expected).max() or 1.0))
+    weak = bool(np.mean(expected == 0) > 0.5)
+    return Verdict(algorithm.name, spec, error, bound, not reason, relative, rms, weak, expected.size, reason)
+
+
+def check(
+    algorithm: Algorithm | str,
+    spec: ConvSpec,
+    *,
+    kind: str = "normal",
+    seed: int = 0,
+    threads: int = 1,
+    workspace_limit: int | None = None,
+) -> Verdict:
+    """Run an algorithm on seeded data and compare it with the oracle.
+
+    Inputs are read-only, the output is pre-filled with NaN and the workspace poisoned, so that a write to an input,
+    an output left out and a read of scratch before it was written all show. Raises Unsupported where the algorithm
+    does not apply, UnknownAlgorithm for a name nobody registered.
+    """
+    algorithm = get(algorithm) if isinstance(algorithm, str) else algorithm
+    planned = Kernel(algorithm, spec, threads, workspace_limit, "checked")
+    facts = truth(spec, kind, seed)
+    x, w, bias = facts.operands
+    before = [a.tobytes() for a in facts.operands]
+    y = np.full(spec.output_shape, np.nan, spec.np_dtype)
+    planned.poison()
+    planned.prepare(w, bias)(x, out=y)
+    verdict = judge(algorithm, spec, y, facts, planned.error_bound)
+    if before != [a.tobytes() for a in facts.operands]:
+        return Verdict(**{**vars(verdict), "ok": False, "reason": "an input was written"})
+    return verdict
+
