@@ -123,10 +123,12 @@ def _tile(typingctx, rows, depth, batch, a, a_start, a_off, a_step, b, b_start, 
         for phi, start in zip(sums, outer, strict=True):
             phi.add_incoming(start, batch_loop)
         weights = [load_vector(b_row, ir.Constant(int_, v * lanes)) for v in range(VECTORS)]
-        pixels = [splat(builder.load(builder.gep(a_row, [ir.Constant(int_, m)]))) for m in range(height)]
-        updated = [
-            builder.call(fma, [pixels[m], weights[v], total]) for (m, v), total in zip(tiles, sums, strict=True)
-        ]
+        updated = []
+        for m in range(height):  # one broadcast beside its products: all of them first would spill accumulators
+            pixel = splat(builder.load(builder.gep(a_row, [ir.Constant(int_, m)])))
+            updated += [
+                builder.call(fma, [pixel, weights[v], sums[m * VECTORS + v]]) for v in range(VECTORS)
+            ]
         k_next = builder.add(k, one)
         k.add_incoming(k_next, depth_loop)
         a_row.add_incoming(builder.gep(a_row, [a_step_]), depth_loop)
