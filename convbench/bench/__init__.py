@@ -1,0 +1,1 @@
+"""How fast: probes, workers, the schedule over problems, the statistics of paired rounds, and the record they leave."""

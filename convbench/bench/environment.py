@@ -1,0 +1,79 @@
+"""What a time depends on besides the algorithm: hardware, versions, thread pools, environment variables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from threadpoolctl import threadpool_info
+
+from convbench.bench.scrub import scrub
+from convbench.machine import describe, fingerprint
+
+PACKAGES = ("convbench", "numpy", "scipy", "numba", "llvmlite", "torch", "onnxruntime", "opencv-python-headless")
+PREFIXES = ("NUMBA_", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "BLIS_", "GOTO_", "MALLOC_")
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+Facts = dict[str, str | int | float]
+
+
+def environment() -> Facts:
+    """Facts about this machine and process for the record, in pyperf's names where it has one; nothing personal."""
+    hardware = describe()
+    facts: Facts = {
+        "cpu_model_name": hardware.pop("cpu"),
+        "cpu_count": hardware.pop("cores"),
+        "platform": hardware.pop("os"),
+        **hardware,
+        "machine": fingerprint(),
+        "python_implementation": platform.python_implementation().lower(),
+        "python_version": platform.python_version(),
+        **_versions(),
+        **_variables(),
+    }
+    if blas := blas_kernels():
+        facts["blas"] = blas
+    if revision := _git_revision():
+        facts["git_revision"] = revision
+    if GOVERNOR.is_file():
+        facts["cpu_governor"] = GOVERNOR.read_text().strip()
+    return facts
+
+
+def blas_kernels() -> str:
+    """The loaded BLAS libraries with the kernels they chose: ``openblas 0.3.30 SkylakeX``; empty if none is loaded."""
+    loaded = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    names = (f"{pool['internal_api']} {pool['version']} {pool.get('architecture') or ''}".strip() for pool in loaded)
+    return ", ".join(dict.fromkeys(names))
+
+
+def _versions() -> Facts:
+    found: Facts = {}
+    for package in PACKAGES:
+        try:
+            found[package.split("-")[0] + "_version"] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _variables() -> Facts:
+    """Environment variables that change how the libraries compute; directories are of no interest."""
+    chosen = sorted(name for name in os.environ if name.startswith(PREFIXES) and not name.endswith(("_DIR", "_PATH")))
+    return {f"env_{name}": value for name in chosen if (value := scrub(os.environ[name]))}
+
+
+def _git_revision() -> str:
+    """The checkout's short commit, with ``-dirty`` if it was changed; empty outside a checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

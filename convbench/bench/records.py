@@ -1,0 +1,199 @@
+"""From the samples of a run to one tidy row per problem and algorithm: all that reports and selection read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyperf import Benchmark
+
+from convbench.bench.environment import Facts
+from convbench.bench.samples import load
+from convbench.bench.stats import Standing, standings
+from convbench.spec import ConvSpec
+
+SAMPLES = "samples.json"
+CELLS = "cells.csv"
+RANKED = ("ok", "weak test")
+"""Statuses whose samples count; a wrong, crashed or hopeless contender has no time."""
+
+FACTS = (
+    *("suite", "spec", "problem_name", "repeats", "weights", "algorithm", "status", "reason", "threads", "cache"),
+    *("compile_s", "cache_load_s", "prepare_s", "first_s", "error", "bound", "relative_error", "workspace_bytes"),
+    *("flop", "executed_flop", "min_bytes", "predicted_s", "peer", "repro"),
+)
+ANALYSIS = (
+    *("time", "time_low", "time_high", "best_ratio", "ratio_low", "ratio_high", "tied", "winner", "rounds"),
+    *("peak_fraction", "bandwidth_fraction", "ndim"),
+)
+COLUMNS = (*FACTS, *ANALYSIS)
+TEXT = ("suite", "spec", "problem_name", "weights", "algorithm", "status", "reason", "cache", "repro")
+
+Key = tuple[int, int]
+"""(worker process, round)."""
+
+
+@dataclass
+class Problem:
+    """What a samples file says of one problem: facts by algorithm, samples by (process, round)."""
+
+    shared: Facts
+    members: list[dict[str, Any]]
+    facts: dict[str, Facts] = field(default_factory=dict)
+    samples: dict[str, dict[Key, float]] = field(default_factory=dict)
+    beside: dict[str, dict[Key, float]] = field(default_factory=dict)
+    probes: dict[str, dict[Key, float]] = field(default_factory=dict)
+    probe_facts: dict[str, Facts] = field(default_factory=dict)
+
+    def contenders(self, *, peers: bool = True) -> dict[str, dict[Key, float]]:
+        """Samples of every contender that may win."""
+        return {
+            name: rounds
+            for name, rounds in self.samples.items()
+            if self.facts[name]["status"] in RANKED and (peers or not self.facts[name].get("peer"))
+        }
+
+    def tie_break(self) -> dict[str, tuple[float, float]]:
+        """(workspace, error) by algorithm; what is not known counts as worst."""
+        worst = float("inf")
+        return {
+            name: (float(facts.get("workspace_bytes", worst)), float(facts.get("error", worst)))
+            for name, facts in self.facts.items()
+        }
+
+
+def cells(run: str | Path) -> pd.DataFrame:
+    """One row per (suite, problem, algorithm) of a run: a results directory or its samples file. See ``COLUMNS``.
+
+    Numbers that do not exist (the time of what never ran, the intensity of an empty problem) are NaN. A problem that
+    several suites hold was measured once and has its rows under each of them.
+    """
+    rows = [row for problem in problems(run) for row in _rows(problem)]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    for column in TEXT:
+        frame[column] = frame[column].fillna("").astype(str)
+    for column in ("tied", "winner", "peer"):
+        frame[column] = frame[column].fillna(0).astype(bool)
+    return frame
+
+
+def winners(run: str | Path) -> pd.DataFrame:
+    """Per problem, which of our own algorithms to use: ``prepared`` least run time, ``unprepared`` least of both.
+
+    Columns: spec, weights, threads, prepared, prepared_s, prepared_tied, unprepared, unprepared_s (preparation + run),
+    unprepared_tied; the tied sets are names joined by spaces. Problems without a winner are absent.
+    """
+    rows = []
+    for problem in problems(run):
+        own = problem.contenders(peers=False)
+        if not own:
+            continue
+        row = {column: problem.shared[column] for column in ("spec", "weights", "threads")}
+        prepare = {name: float(problem.facts[name].get("prepare_s", 0)) for name in own}
+        both = {name: {key: t + prepare[name] for key, t in rounds.items()} for name, rounds in own.items()}
+        for how, race in (("prepared", own), ("unprepared", both)):
+            result = standings(race, problem.tie_break())
+            first = next(name for name, standing in result.items() if standing.winner)
+            row |= {how: first, f"{how}_s": result[first].time.median}
+            row[f"{how}_tied"] = " ".join(sorted(name for name, standing in result.items() if standing.tied))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def environment_of(run: str | Path) -> Facts:
+    """The facts that all benchmarks of a run share: machine, versions, threads."""
+    return _common([problem.shared for problem in problems(run)])
+
+
+def write_csv(run: str | Path) -> Path:
+    """Write ``cells.csv`` beside the run's samples; gives its path."""
+    path = _samples_path(run).with_name(CELLS)
+    cells(run).to_csv(path, index=False, float_format="%.6g")
+    return path
+
+
+def problems(run: str | Path) -> Iterator[Problem]:
+    """Every problem of a run in the order it was measured. FileNotFoundError or ValueError names the file."""
+    found: dict[str, list[Benchmark]] = {}
+    for benchmark in load(_samples_path(run)):
+        found.setdefault(benchmark.get_name().rpartition(" | ")[0], []).append(benchmark)
+    return (_problem(group) for group in found.values())
+
+
+def _samples_path(run: str | Path) -> Path:
+    path = Path(run)
+    return path / SAMPLES if path.is_dir() else path
+
+
+def _problem(group: list[Benchmark]) -> Problem:
+    by_name = {benchmark.get_name().rpartition(" | ")[2]: benchmark for benchmark in group}
+    head = by_name["probe:fma"].get_runs()[0].get_metadata()
+    problem = Problem(shared=head, members=json.loads(head["members"]))
+    for name, benchmark in by_name.items():
+        facts = benchmark.get_runs()[0].get_metadata()
+        if name.startswith("probe:"):
+            probe = name.removeprefix("probe:")
+            problem.probe_facts[probe] = facts
+            problem.probes[probe] = _rounds(benchmark)
+        else:
+            problem.facts[name] = facts
+            problem.samples[name] = _rounds(benchmark)
+            problem.beside[name] = _rounds(benchmark, beside=True)
+    for facts in json.loads(head["cells"]):
+        problem.facts[facts["algorithm"]] = facts
+    return problem
+
+
+def _rounds(benchmark: Benchmark, beside: bool = False) -> dict[Key, float]:
+    rounds = {}
+    for run in benchmark.get_runs():
+        metadata = run.get_metadata()
+        values = json.loads(metadata.get("fma_beside", "[]")) if beside else run.values
+        rounds |= {(metadata["process"], i): float(value) for i, value in enumerate(values)}
+    return rounds
+
+
+def _rows(problem: Problem) -> Iterator[dict[str, Any]]:
+    ranking = standings(problem.contenders(), problem.tie_break())
+    for name, facts in sorted(problem.facts.items()):
+        row = {column: facts.get(column, problem.shared.get(column)) for column in FACTS}
+        row |= {"ndim": ConvSpec.parse(str(row["spec"])).ndim, "rounds": len(problem.samples.get(name, ()))}
+        if name in ranking:
+            row |= _analysis(ranking[name], problem, name)
+        for member in problem.members:
+            yield row | {"suite": member["suite"], "problem_name": member["name"], "repeats": member["repeats"]}
+
+
+def _analysis(standing: Standing, problem: Problem, name: str) -> dict[str, Any]:
+    return {
+        "time": standing.time.median,
+        "time_low": standing.time.low,
+        "time_high": standing.time.high,
+        "best_ratio": standing.ratio.median,
+        "ratio_low": standing.ratio.low,
+        "ratio_high": standing.ratio.high,
+        "tied": standing.tied,
+        "winner": standing.winner,
+        "peak_fraction": _fraction(problem, name, "flop", "fma", problem.beside[name]),
+        "bandwidth_fraction": _fraction(problem, name, "min_bytes", "stream", problem.probes["stream"]),
+    }
+
+
+def _fraction(problem: Problem, name: str, work: str, probe: str, probed: Mapping[Key, float]) -> float:
+    """Work per second over the probe's, both of the same round: what part of the limit of that moment was reached."""
+    unit = "flop" if probe == "fma" else "bytes"
+    mine, its = problem.facts[name].get(work), problem.probe_facts[probe].get(f"probe_{unit}")
+    ratios = [probed[key] / seconds for key, seconds in problem.samples[name].items() if key in probed]
+    if not ratios or mine is None or its is None:
+        return float("nan")
+    return float(mine) / float(its) * float(np.median(ratios))
+
+
+def _common(all_facts: list[Facts]) -> Facts:
+    first = all_facts[0] if all_facts else {}
+    return {name: value for name, value in first.items() if all(facts.get(name) == value for facts in all_facts)}
