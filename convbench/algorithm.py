@@ -91,6 +91,12 @@ def default_cost(plan: Any, machine: Machine) -> float:
     return machine.call_overhead + machine.flop_time(spec.flop, spec, 1, 0.1)
 
 
+def default_prepare_cost(plan: Any, machine: Machine) -> float:
+    """Seconds to read the filter and write its packed form once."""
+    spec = spec_of(plan)
+    return machine.call_overhead + machine.byte_time(2 * prod(spec.weight_shape) * spec.itemsize)
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """One algorithm: a frozen record of plain functions, all but ``name`` and ``run`` with a default.
@@ -108,6 +114,7 @@ class Algorithm:
     workspace: Callable[[Any], int] = lambda plan: 0
     error: Callable[[Any], float] = direct_error
     cost: Callable[[Any, Machine], float] = default_cost
+    prepare_cost: Callable[[Any, Machine], float] = default_prepare_cost
     executed_flop: Callable[[Any], float] = lambda plan: float(spec_of(plan).flop)
     local: bool = True  # rounding errors, NaN and infinity stay with the outputs that read them
     exact: bool = True  # a direct sum: bit for bit right on integer-valued data
@@ -143,7 +150,7 @@ def get(name: str) -> Algorithm:
     """The algorithm of that name; :class:`UnknownAlgorithm` with the nearest name otherwise."""
     known = algorithms()
     if name not in known:
-        raise UnknownAlgorithm(f"unknown algorithm {name!r}{nearest(str(name), known)}; known: {', '.join(known)}")
+        raise UnknownAlgorithm(f"unknown algorithm {name!r}; {nearest(str(name), known)}")
     return known[name]
 
 

@@ -56,7 +56,7 @@ def arrays(spec: ConvSpec, seed: int = 0, kind: str = "normal") -> tuple[np.ndar
     over (K, R·S) for each c.
     """
     if kind not in KINDS:
-        raise SpecError(f"unknown kind of data {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}")
+        raise SpecError(f"unknown kind of data {kind!r}; {nearest(kind, KINDS)}")
     rng = np.random.default_rng(seed)
     draw_input, draw_weight = KINDS[kind]
     tiny = np.finfo(spec.np_dtype).tiny

@@ -15,6 +15,11 @@ from convbench.kernels.threads import available
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
 
+MAX_SCRATCH = 4  # buffers kept between calls, for all kernels together
+_scratch: list[np.ndarray] = []
+_NOTHING = np.empty(0, np.uint8)
+
+
 class _Writable:
     """Borrowed memory presented without the read-only flag, so that kernels see a single Numba type."""
 
@@ -80,7 +85,6 @@ class Kernel:
             )
         self.error_bound = float(algorithm.error(self.plan))
         self.why = why
-        self._scratch: list[np.ndarray] = []
 
     def __repr__(self) -> str:
         return f"<Kernel {self.algorithm} for {self.spec}: {self.why}>"
@@ -117,19 +121,19 @@ class Kernel:
 
     @contextmanager
     def _work(self) -> Iterator[np.ndarray]:
-        """Scratch for one call, kept for the next; concurrent calls get a buffer each."""
-        try:
-            work = self._scratch.pop()
-        except IndexError:
-            work = aligned_empty((self.workspace_bytes,), np.uint8)
-        yield work
-        self._scratch.append(work)
+        """Scratch for one call from the process's pool; concurrent calls get a buffer each."""
+        buffer = _scratch.pop() if _scratch else _NOTHING
+        if len(buffer) < self.workspace_bytes:
+            buffer = aligned_empty((self.workspace_bytes,), np.uint8)
+        yield buffer[: self.workspace_bytes]
+        if len(_scratch) < MAX_SCRATCH:
+            _scratch.append(buffer)
 
     def poison(self) -> None:
         """Make the next call's scratch all NaN bytes, so that reading it before writing it shows."""
         work = aligned_empty((self.workspace_bytes,), np.uint8)
         work[:] = 0xFF
-        self._scratch = [work]
+        _scratch.append(work)
 
     def _run(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray) -> None:
         with self._work() as work:
@@ -174,6 +178,14 @@ def _delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     return out
 
 
+def checked_limits(threads: Any, workspace_limit: Any) -> None:
+    """SpecError unless threads is None or an integer ≥ 1 and workspace_limit None or bytes ≥ 0."""
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise SpecError(f"threads is {threads!r}; allowed: None or an integer ≥ 1")
+    if workspace_limit is not None and (not isinstance(workspace_limit, int) or workspace_limit < 0):
+        raise SpecError(f"workspace_limit is {workspace_limit!r}; allowed: None or bytes ≥ 0")
+
+
 def kernel(
     spec: ConvSpec, name: str, *, threads: int | None = None, workspace_limit: int | None = None
 ) -> Kernel:
@@ -184,8 +196,5 @@ def kernel(
     """
     if not isinstance(spec, ConvSpec):
         raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise SpecError(f"threads is {threads!r}; allowed: None or an integer ≥ 1")
-    if workspace_limit is not None and (not isinstance(workspace_limit, int) or workspace_limit < 0):
-        raise SpecError(f"workspace_limit is {workspace_limit!r}; allowed: None or bytes ≥ 0")
+    checked_limits(threads, workspace_limit)
     return Kernel(get(name), spec, available(threads), workspace_limit, f"{name}: asked for by name")

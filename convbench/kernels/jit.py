@@ -25,10 +25,10 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def sources_hash() -> str:
-    """Twelve hex digits over the sources of ``convbench/kernels``."""
+def sources_hash(*folders: Path) -> str:
+    """Twelve hex digits over the Python files in these folders."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -49,5 +49,5 @@ def njit(function: Callable[..., Any]) -> Any:
         config.CACHE_DIR = theirs
 
 
-_HASH = sources_hash()
+_HASH = sources_hash(Path(__file__).parent)
 _CODE_DIR = code_dir()

@@ -1,0 +1,173 @@
+"""conv1d, conv2d, conv3d: torch.nn.functional's names, order and meaning, on NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from convbench.driver import Kernel, kernel
+from convbench.kernels.threads import available
+from convbench.select import choices, fastest
+from convbench.spec import ConvSpec, DTypeError, SpecError
+
+Sizes = int | Sequence[int]
+Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
+
+_DOC = """{ndim}-D convolution of NumPy arrays by the fastest kernel known for the problem.
+
+    As in every framework this is cross-correlation: the filter is not turned round. With input [1, 2, 3] and weight
+    [1, 0] (N = C = K = 1) the output is [1, 2].
+
+    input (N, C, {image}) or unbatched (C, {image}); weight (K, C / groups, {filter}); bias (K,) or None; float32 or
+    float64, one dtype for all, any strides. stride, padding, dilation: an integer or one per dimension; padding also
+    "same", "valid" or (before, after) pairs. Returns (N, K, {output}), in ``out`` if given.
+
+    algorithm: "auto", or a name of ``list_algorithms()``. threads: None for Numba's current limit capped by the CPU
+    affinity. max_error, nonfinite, workspace_limit: constraints on "auto", as in ``fastest``.
+    Raises SpecError (shapes, values, names), Unsupported (no or not this algorithm), DTypeError (dtypes).
+    Accuracy: ``fastest(spec).error_bound``; unasked, at most 8 × the direct sum's bound.
+    """
+
+
+def _array(value: Any, what: str) -> np.ndarray:
+    if value is None:
+        raise SpecError(f"{what} is None; it must be an array")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise SpecError(f"{what} is not an array: {error}") from error
+    if array.dtype not in (np.float32, np.float64):
+        raise DTypeError(f"{what} has dtype {array.dtype}; allowed: float32, float64")
+    return array
+
+
+def _hashable(value: Any) -> Hashable:
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple | np.ndarray) else value
+
+
+def _convolve(
+    ndim: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    geometry: tuple[Any, ...],
+    layout: str,
+    constraints: tuple[Any, ...],
+    out: np.ndarray | None,
+) -> np.ndarray:
+    x, w = _array(input, "input"), _array(weight, "weight")
+    if w.ndim != ndim + 2:
+        raise SpecError(f"weight has {w.ndim} dimensions {w.shape}; conv{ndim}d takes {ndim + 2}")
+    if x.ndim not in (ndim + 1, ndim + 2):
+        raise SpecError(f"input has {x.ndim} dimensions {x.shape}; conv{ndim}d takes {ndim + 2}, or {ndim + 1} unbatched")
+    if x.dtype != w.dtype:
+        raise DTypeError(f"input is {x.dtype} and weight {w.dtype}; both must have the same dtype")
+    if out is not None and not isinstance(out, np.ndarray):
+        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
+    batched = x.ndim == ndim + 2
+    if not batched:
+        x, out = x[None], None if out is None else out[None]
+    solve = _planned(
+        x.shape, w.shape, _hashable(geometry), x.dtype, layout, constraints, available(constraints[1]), choices.version()
+    )
+    y = solve(x, w, bias, out)
+    return y if batched else y[0]
+
+
+@lru_cache(maxsize=256)
+def _planned(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    geometry: tuple[Any, ...],
+    dtype: np.dtype,
+    layout: str,
+    constraints: tuple[Any, ...],
+    *state: object,
+) -> Kernel:
+    """The kernel for these arguments, remembered as long as ``state`` stays the same."""
+    spec = ConvSpec(x, w, *geometry, dtype=dtype, layout=layout)
+    name, threads, max_error, nonfinite, workspace_limit = constraints
+    if name == "auto":
+        return fastest(spec, threads=threads, max_error=max_error, nonfinite=nonfinite,
+                       workspace_limit=workspace_limit, prepared=False)  # fmt: skip
+    if max_error is not None or nonfinite is not None:
+        raise SpecError(f"max_error and nonfinite constrain algorithm='auto'; algorithm is {name!r}")
+    return kernel(spec, name, threads=threads, workspace_limit=workspace_limit)
+
+
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+    algorithm: str = "auto",
+    threads: int | None = None,
+    max_error: float | None = None,
+    nonfinite: str | None = None,
+    workspace_limit: int | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    geometry = (stride, padding, dilation, groups)
+    constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
+    return _convolve(1, input, weight, bias, geometry, layout, constraints, out)
+
+
+conv1d.__doc__ = _DOC.format(ndim=1, image="W", filter="S", output="Q")
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+    algorithm: str = "auto",
+    threads: int | None = None,
+    max_error: float | None = None,
+    nonfinite: str | None = None,
+    workspace_limit: int | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    geometry = (stride, padding, dilation, groups)
+    constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
+    return _convolve(2, input, weight, bias, geometry, layout, constraints, out)
+
+
+conv2d.__doc__ = _DOC.format(ndim=2, image="H, W", filter="R, S", output="P, Q")
+
+
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+    algorithm: str = "auto",
+    threads: int | None = None,
+    max_error: float | None = None,
+    nonfinite: str | None = None,
+    workspace_limit: int | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    geometry = (stride, padding, dilation, groups)
+    constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
+    return _convolve(3, input, weight, bias, geometry, layout, constraints, out)
+
+
+conv3d.__doc__ = _DOC.format(ndim=3, image="D, H, W", filter="T, R, S", output="O, P, Q")

@@ -1,0 +1,107 @@
+"""What was measured on this machine: a versioned JSON file in the user's cache directory.
+
+Times are kept per problem text (dtype and layout included), thread count and algorithm. The file belongs to one
+machine fingerprint and one state of the kernel sources: after a change of either it is stale, reported once and
+ignored until the next run replaces it. Writes are atomic, and merged under a lock, so several processes may record.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from convbench.kernels.jit import sources_hash
+from convbench.machine import cache_dir, fingerprint, write_atomic
+from convbench.spec import ConvSpec
+
+VERSION = 1
+
+
+class Measured(NamedTuple):
+    """Seconds of one algorithm on one problem; ``rank`` orders the contenders, ties broken, best first."""
+
+    steady: float  # prepared, per call
+    prepare: float
+    rank: int
+
+
+Choices = dict[str, dict[str, Measured]]  # problem key -> algorithm -> times
+
+
+def key(spec: ConvSpec, threads: int) -> str:
+    return f"{spec} threads={threads}"
+
+
+def path() -> Path:
+    return cache_dir() / "choices.json"
+
+
+@cache
+def _stamp() -> dict[str, str | int]:
+    here = Path(__file__).parent
+    kernels = sources_hash(here / "kernels", here / "algorithms")
+    return {"version": VERSION, "machine": fingerprint(), "kernels": kernels}
+
+
+def version() -> tuple[Path, int]:
+    """Changes whenever the file does: what a cache of decisions must be keyed by."""
+    file = path()
+    try:
+        return file, file.stat().st_mtime_ns
+    except OSError:
+        return file, 0
+
+
+def load() -> Mapping[str, Mapping[str, Measured]]:
+    """Everything measured that still applies; empty, with one warning, where the file is stale or corrupt."""
+    return _read(*version())
+
+
+@cache
+def _read(file: Path, modified: int) -> Choices:
+    if not modified:
+        return {}
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        found = {name: record[name] for name in _stamp()}
+        if found != _stamp():
+            old = ", ".join(f"{k} {found[k]!r} is not {v!r}" for k, v in _stamp().items() if found[k] != v)
+            raise ValueError(f"stale: {old}")
+        return {
+            problem: {name: Measured(float(s), float(p), int(r)) for name, (s, p, r) in times.items()}
+            for problem, times in record["choices"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        warnings.warn(f"measured choices in {file} are ignored ({error}); run a benchmark to renew them", stacklevel=2)
+        return {}
+
+
+def record(measured: Mapping[str, Mapping[str, Measured]]) -> Path:
+    """Add measurements (problem key -> algorithm -> times) to the file; those of the same problem are replaced.
+
+    Raises OSError when the cache directory cannot be written.
+    """
+    file = path()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(file.with_suffix(".lock")), warnings.catch_warnings(action="ignore"):
+        merged = {**load(), **measured}
+        write_atomic(file, json.dumps({**_stamp(), "choices": merged}, indent=1) + "\n")
+    return file
+
+
+@contextmanager
+def _lock(file: Path) -> Iterator[None]:
+    """Held by one process at a time, where the platform has advisory locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
