@@ -62,7 +62,9 @@ def _convolve(
     if w.ndim != ndim + 2:
         raise SpecError(f"weight has {w.ndim} dimensions {w.shape}; conv{ndim}d takes {ndim + 2}")
     if x.ndim not in (ndim + 1, ndim + 2):
-        raise SpecError(f"input has {x.ndim} dimensions {x.shape}; conv{ndim}d takes {ndim + 2}, or {ndim + 1} unbatched")
+        raise SpecError(
+            f"input has {x.ndim} dimensions {x.shape}; conv{ndim}d takes {ndim + 2}, or {ndim + 1} unbatched"
+        )
     if x.dtype != w.dtype:
         raise DTypeError(f"input is {x.dtype} and weight {w.dtype}; both must have the same dtype")
     if out is not None and not isinstance(out, np.ndarray):
@@ -71,7 +73,14 @@ def _convolve(
     if not batched:
         x, out = x[None], None if out is None else out[None]
     solve = _planned(
-        x.shape, w.shape, _hashable(geometry), x.dtype, layout, constraints, available(constraints[1]), choices.version()
+        x.shape,
+        w.shape,
+        _hashable(geometry),
+        x.dtype,
+        layout,
+        constraints,
+        available(constraints[1]),
+        choices.version(),
     )
     y = solve(x, w, bias, out)
     return y if batched else y[0]

@@ -14,7 +14,6 @@ from convbench.kernels.layout import aligned_empty
 from convbench.kernels.threads import available
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
-
 MAX_SCRATCH = 4  # buffers kept between calls, for all kernels together
 _scratch: list[np.ndarray] = []
 _NOTHING = np.empty(0, np.uint8)
@@ -186,9 +185,7 @@ def checked_limits(threads: Any, workspace_limit: Any) -> None:
         raise SpecError(f"workspace_limit is {workspace_limit!r}; allowed: None or bytes ≥ 0")
 
 
-def kernel(
-    spec: ConvSpec, name: str, *, threads: int | None = None, workspace_limit: int | None = None
-) -> Kernel:
+def kernel(spec: ConvSpec, name: str, *, threads: int | None = None, workspace_limit: int | None = None) -> Kernel:
     """The named algorithm, planned for this problem.
 
     Raises UnknownAlgorithm for a name nobody registered, Unsupported (with the reason) where the algorithm cannot

@@ -39,7 +39,7 @@ def outputs(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, spec: ConvSpe
         position = [
             at[:, 1 + i] * spec.stride[i] + tap[i] * spec.dilation[i] - spec.padding[i][0] for i in range(spec.ndim)
         ]
-        inside = np.logical_and.reduce([(0 <= i) & (i < n) for i, n in zip(position, spec.spatial, strict=True)])
+        inside = np.logical_and.reduce([(i >= 0) & (i < n) for i, n in zip(position, spec.spatial, strict=True)])
         index = tuple(i[inside] for i in position)
         pixels = np.zeros((len(at), spec.C), wide)
         pixels[inside] = np.moveaxis(x, 1, -1)[(at[inside, 0], *index)]

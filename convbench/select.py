@@ -55,7 +55,9 @@ class Explanation:
         how = "prepared filter" if self.prepared else "preparation paid in every call"
         lines = [f"{self.spec}: {self.threads} thread{'s' * (self.threads > 1)}, {how}"]
         width = max((len(row.algorithm) for row in self.rows), default=0)
-        header = f"  {'algorithm':{width}}  {'measured':>10}  {'predicted':>10}  {'error ≤':>8}  {'scratch':>9}  verdict"
+        header = (
+            f"  {'algorithm':{width}}  {'measured':>10}  {'predicted':>10}  {'error ≤':>8}  {'scratch':>9}  verdict"
+        )
         lines.append(header)
         for position, row in enumerate(self.rows):
             verdict = row.reason or ("chosen" if position == 0 else "slower")
@@ -111,8 +113,7 @@ def explain(
     threads = available(threads)
     known = choices.load().get(choices.key(spec, threads), {})
     rows = [
-        _candidate(name, spec, threads, max_error, nonfinite, workspace_limit, prepared, known)
-        for name in algorithms()
+        _candidate(name, spec, threads, max_error, nonfinite, workspace_limit, prepared, known) for name in algorithms()
     ]
     return Explanation(spec, threads, prepared, tuple(sorted(rows, key=lambda row: _preference(row, prepared))))
 
@@ -169,7 +170,9 @@ def fastest(
     workspace_limit: most scratch in bytes. Raises Unsupported when nothing meets the constraints, SpecError for
     constraints that make no sense.
     """
-    return _decide(spec, threads, max_error, nonfinite, workspace_limit, prepared, available(threads), choices.version())
+    return _decide(
+        spec, threads, max_error, nonfinite, workspace_limit, prepared, available(threads), choices.version()
+    )
 
 
 @lru_cache(maxsize=256)

@@ -135,4 +135,3 @@ def check(
     if before != [a.tobytes() for a in facts.operands]:
         return Verdict(**{**vars(verdict), "ok": False, "reason": "an input was written"})
     return verdict
-

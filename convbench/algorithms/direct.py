@@ -15,7 +15,14 @@ from convbench.algorithm import Algorithm, phases, terms
 from convbench.kernels.gemm import panel_width
 from convbench.kernels.layout import carve, scratch_bytes
 from convbench.kernels.panels import (
-    PanelPlan, image_part, multiply, pack_filters, pad, panel_count, plan_panels, tiles_part,
+    PanelPlan,
+    image_part,
+    multiply,
+    pack_filters,
+    pad,
+    panel_count,
+    plan_panels,
+    tiles_part,
 )  # fmt: skip
 from convbench.machine import Machine
 

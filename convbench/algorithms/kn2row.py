@@ -9,15 +9,20 @@ Error: the direct sum's (``algorithm.direct_error``): every tap's partial sum is
 
 from __future__ import annotations
 
-import numpy as np
-
 from convbench.algorithm import Algorithm, phases
 from convbench.algorithms.direct import executed_flop
 from convbench.kernels.gemm import brgemm, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import carve, scratch_bytes
 from convbench.kernels.panels import (
-    PanelPlan, image_part, operand_or_empty, pack_filters, pad, panel_count, plan_panels, scatter,
+    PanelPlan,
+    image_part,
+    operand_or_empty,
+    pack_filters,
+    pad,
+    panel_count,
+    plan_panels,
+    scatter,
 )  # fmt: skip
 from convbench.kernels.threads import parallel
 from convbench.machine import Machine

@@ -14,7 +14,6 @@ from convbench.algorithms.direct import direct
 from convbench.spec import ConvSpec
 
 
-
 def supports(spec: ConvSpec) -> str | None:
     if prod(spec.filter) != 1:
         return f"the filter is {'×'.join(map(str, spec.filter))}; pointwise is for 1×1 filters"

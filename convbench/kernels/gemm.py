@@ -126,9 +126,7 @@ def _tile(typingctx, rows, depth, batch, a, a_start, a_off, a_step, b, b_start, 
         updated = []
         for m in range(height):  # one broadcast beside its products: all of them first would spill accumulators
             pixel = splat(builder.load(builder.gep(a_row, [ir.Constant(int_, m)])))
-            updated += [
-                builder.call(fma, [pixel, weights[v], sums[m * VECTORS + v]]) for v in range(VECTORS)
-            ]
+            updated += [builder.call(fma, [pixel, weights[v], sums[m * VECTORS + v]]) for v in range(VECTORS)]
         k_next = builder.add(k, one)
         k.add_incoming(k_next, depth_loop)
         a_row.add_incoming(builder.gep(a_row, [a_step_]), depth_loop)
@@ -150,9 +148,7 @@ def _tile(typingctx, rows, depth, batch, a, a_start, a_off, a_step, b, b_start, 
             for block, reads in ((accumulate, True), (overwrite, False)):
                 with block:
                     for (m, v), value in zip(tiles, updated, strict=True):
-                        index = builder.add(
-                            builder.mul(c_step_, ir.Constant(int_, m)), ir.Constant(int_, v * lanes)
-                        )
+                        index = builder.add(builder.mul(c_step_, ir.Constant(int_, m)), ir.Constant(int_, v * lanes))
                         total = builder.fadd(load_vector(c_row, index), value) if reads else value
                         target = builder.bitcast(builder.gep(c_row, [index]), vector.as_pointer())
                         builder.store(total, target, align=element_bytes)
@@ -166,14 +162,56 @@ def brgemm(rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, 
     """The contract above: full tiles of ``TILE_ROWS`` rows, then tiles of 4, then single rows."""
     m = 0
     while rows - m >= TILE_ROWS:
-        _tile(TILE_ROWS, depth, batch, a, a_start + m, a_off, a_step, b, b_start, b_off, c, c_start + m * c_step,
-              c_step, accumulate)
+        _tile(
+            TILE_ROWS,
+            depth,
+            batch,
+            a,
+            a_start + m,
+            a_off,
+            a_step,
+            b,
+            b_start,
+            b_off,
+            c,
+            c_start + m * c_step,
+            c_step,
+            accumulate,
+        )
         m += TILE_ROWS
     while rows - m >= 4:
-        _tile(4, depth, batch, a, a_start + m, a_off, a_step, b, b_start, b_off, c, c_start + m * c_step, c_step,
-              accumulate)
+        _tile(
+            4,
+            depth,
+            batch,
+            a,
+            a_start + m,
+            a_off,
+            a_step,
+            b,
+            b_start,
+            b_off,
+            c,
+            c_start + m * c_step,
+            c_step,
+            accumulate,
+        )
         m += 4
     while m < rows:
-        _tile(1, depth, batch, a, a_start + m, a_off, a_step, b, b_start, b_off, c, c_start + m * c_step, c_step,
-              accumulate)
+        _tile(
+            1,
+            depth,
+            batch,
+            a,
+            a_start + m,
+            a_off,
+            a_step,
+            b,
+            b_start,
+            b_off,
+            c,
+            c_start + m * c_step,
+            c_step,
+            accumulate,
+        )
         m += 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from convbench.kernels.gemm import brgemm, pack_panels, panel_width
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import Part, Polyphase, aligned_empty, carve, polyphase_pad
+from convbench.kernels.layout import Part, Polyphase, aligned_empty, polyphase_pad
 from convbench.kernels.threads import parallel
 from convbench.reductions import lift
 from convbench.spec import ConvSpec

@@ -43,6 +43,4 @@ def copy_patches(begin, end, x, image, channel, filter_size, stride, dilation, b
         rest, s = divmod(task, filter_size[2])
         rest, r = divmod(rest, filter_size[1])
         c, t = divmod(rest, filter_size[0])
-        copy_patch_row(
-            x, image, channel + c, (t, r, s), stride, dilation, before, out_size, first, count, rows[task]
-        )
+        copy_patch_row(x, image, channel + c, (t, r, s), stride, dilation, before, out_size, first, count, rows[task])

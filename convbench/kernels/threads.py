@@ -48,9 +48,7 @@ def parallel(
     if _pool is None:
         _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="convbench")
     bounds = [tasks * t // threads for t in range(threads + 1)]
-    futures = [
-        _pool.submit(kernel, bounds[t], bounds[t + 1], *args, *scratch[t]) for t in range(1, threads)
-    ]
+    futures = [_pool.submit(kernel, bounds[t], bounds[t + 1], *args, *scratch[t]) for t in range(1, threads)]
     try:
         kernel(bounds[0], bounds[1], *args, *scratch[0])
     finally:
