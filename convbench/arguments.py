@@ -29,6 +29,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 
 def integer(what: str, value: object, least: int) -> int:
+    """`value` as an int; NumPy's integers are accepted, bools and floats refused with a SpecError."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -46,11 +47,12 @@ def _listed(value: object) -> tuple[Any, ...] | None:
 
 
 def shape(what: str, form: str, value: object, least: tuple[int, int]) -> tuple[int, ...]:
+    """Three to five sizes: the first two at least `least`, the spatial ones at least 1."""
     sizes = _listed(value)
     if sizes is None or not 3 <= len(sizes) <= 5:
         raise SpecError(f"{what} is {value!r}; allowed: {form} with 1 to 3 spatial sizes")
     bounds = least + (1,) * (len(sizes) - 2)
-    return tuple(integer(f"{what}[{i}]", size, low) for i, (size, low) in enumerate(zip(sizes, bounds)))
+    return tuple(integer(f"{what}[{i}]", size, low) for i, (size, low) in enumerate(zip(sizes, bounds, strict=True)))
 
 
 def _spread(what: str, value: object, ndim: int) -> tuple[Any, ...]:
@@ -64,6 +66,7 @@ def _spread(what: str, value: object, ndim: int) -> tuple[Any, ...]:
 
 
 def per_dimension(what: str, value: object, ndim: int, least: int) -> tuple[int, ...]:
+    """One integer per spatial dimension, from one for all or one for each."""
     return tuple(integer(what, element, least) for element in _spread(what, value, ndim))
 
 
@@ -74,12 +77,10 @@ def pairs(
         if padding == "valid":
             return ((0, 0),) * len(filter)
         if padding != "same":
-            raise SpecError(
-                f"padding is {padding!r}; {nearest(padding, ['same', 'valid'])}, integers or pairs"
-            )
+            raise SpecError(f"padding is {padding!r}; {nearest(padding, ['same', 'valid'])}, integers or pairs")
         if any(s != 1 for s in stride):
             raise SpecError(f"padding is 'same' with stride {stride}; allowed: stride 1, as in torch")
-        totals = [(k - 1) * d for k, d in zip(filter, dilation)]
+        totals = [(k - 1) * d for k, d in zip(filter, dilation, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
     pairs = []
     for side in _spread("padding", padding, len(filter)):
@@ -91,10 +92,13 @@ def pairs(
 
 
 def dtype_name(dtype: object) -> str:
+    """ "float32" or "float64" for that name, a NumPy dtype or a scalar type; DTypeError for anything else."""
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
     try:
         name = "None" if dtype is None else np.dtype(dtype).name  # type: ignore[call-overload]
     except TypeError:
-        name = ""
+        name = "unknown"
     if name not in DTYPES:
         raise DTypeError(f"dtype is {dtype!r}; allowed: {' or '.join(DTYPES)}")
     return str(name)

@@ -33,7 +33,7 @@ class DescriptorError(SpecError):
 
 
 class Axis(NamedTuple):
-    """One spatial dimension: size of input, output and filter, stride, leading padding, dilation (1: dense)."""
+    """One spatial dimension: sizes of input, output, filter; stride, leading padding, dilation (1 is dense)."""
 
     i: int
     o: int
@@ -49,7 +49,7 @@ def _span(o: int, k: int, s: int, d: int) -> int:
 
 
 def _implied_padding(i: int, span: int) -> int:
-    """The leading padding that a descriptor with an output size and without `p` means."""
+    """The leading padding that a descriptor with an output size and without `p` means: half of what is needed."""
     return max(0, (span - i) // 2)
 
 
@@ -57,13 +57,13 @@ def text(N: int, C: int, K: int, groups: int, dtype: str, axes: list[Axis]) -> s
     """The shortest descriptor: one letter for all axes when they agree; `o` is always written."""
     letters = "dhw"[-len(axes) :]
     if len(set(axes)) == 1:
-        axes = axes[:1]
-    i, o, k, s, p, d = zip(*axes)
+        letters, axes = letters[:1], axes[:1]
+    i, o, k, s, p, d = zip(*axes, strict=True)
     gaps = [dilation - 1 for dilation in d]
-    implied = [_implied_padding(axis.i, _span(axis.o, axis.k, axis.s, axis.d)) for axis in axes]
+    implied = any(abs(_span(axis.o, axis.k, axis.s, axis.d) - axis.i) > 1 for axis in axes)
 
     def keys(key: str, values: Sequence[int]) -> str:
-        return "".join(f"{key}{letter}{value}" for letter, value in zip(letters, values))
+        return "".join(f"{key}{letter}{value}" for letter, value in zip(letters, values, strict=True))
 
     return "".join(
         [
@@ -71,7 +71,7 @@ def text(N: int, C: int, K: int, groups: int, dtype: str, axes: list[Axis]) -> s
             f"g{groups}" if groups != 1 else "",
             f"mb{N}ic{C}{keys('i', i)}oc{K}{keys('o', o)}{keys('k', k)}",
             keys("s", s) if any(stride != 1 for stride in s) else "",
-            keys("p", p) if any(p) or any(implied) else "",
+            keys("p", p) if any(p) or implied else "",
             keys("d", gaps) if any(gaps) else "",
         ]
     )
@@ -137,21 +137,14 @@ def _scan(text: str, position: int) -> tuple[dict[str, int], dict[str, int], str
 
 
 def _axes(numbers: dict[str, int], columns: dict[str, int], end: int) -> list[Axis]:
-    """The spatial dimensions; one without i, o, k, or an s, p, d other than the default, copies its neighbour."""
+    """The spatial dimensions; one without i, o, k or any s, p, d but the default copies the one before."""
     default = {"s": 1, "p": 0, "d": 0}
-    described = {
-        key[1]
-        for key, value in numbers.items()
-        if key[1:] in ("d", "h", "w") and value != default.get(key[0])
-    }
+    described = {key[-1] for key, value in numbers.items() if value != default.get(key[0])}
     given = "".join(letter for letter in "dhw" if letter in described)
-    if given in ("", "dh", "dw"):
-        what = (
-            "a spatial size: id, ih or iw"
-            if not given
-            else "keys for both h and w beside those for d, or for neither"
-        )
-        raise DescriptorError(f"expected {what}", end)
+    if not given:
+        raise DescriptorError("expected a spatial size: id, ih or iw", end)
+    if given in ("dh", "dw"):
+        raise DescriptorError("expected both h and w keys beside the d keys, or neither", end)
     axes = [_axis(letter, numbers, columns, end) for letter in given]
     return axes * {"d": 3, "h": 2}.get(given, 1)
 

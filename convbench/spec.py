@@ -70,9 +70,7 @@ class ConvSpec:
         weights = shape("weight_shape", "(K, C / groups, *filter)", weight_shape, (1, 1))
         ndim = len(inputs) - 2
         if len(weights) != len(inputs):
-            raise SpecError(
-                f"weight_shape is {weights}; allowed: {len(inputs)} sizes, as in input_shape {inputs}"
-            )
+            raise SpecError(f"weight_shape is {weights}; allowed: {len(inputs)} sizes, as in input_shape {inputs}")
         strides = per_dimension("stride", stride, ndim, 1)
         dilations = per_dimension("dilation", dilation, ndim, 1)
         self.__dict__.update(
@@ -99,8 +97,8 @@ class ConvSpec:
                 f"weight_shape[1] is {self.weight_shape[1]}; "
                 f"allowed: C / groups = {self.C} / {self.G} = {self.C // self.G}"
             )
-        padded = tuple(i + before + after for i, (before, after) in zip(self.spatial, self.padding))
-        if any(k > size for k, size in zip(self.effective_filter, padded)):
+        padded = tuple(i + before + after for i, (before, after) in zip(self.spatial, self.padding, strict=True))
+        if any(k > size for k, size in zip(self.effective_filter, padded, strict=True)):
             raise SpecError(
                 f"filter is {self.filter}, {self.effective_filter} when dilated; "
                 f"allowed: at most the padded input, {padded}"
@@ -152,17 +150,13 @@ class ConvSpec:
     @cached_property
     def effective_filter(self) -> tuple[int, ...]:
         """Extent of the dilated filter: (R - 1) * dilation + 1 per spatial dimension."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.filter, self.dilation))
+        return tuple((k - 1) * d + 1 for k, d in zip(self.filter, self.dilation, strict=True))
 
     @cached_property
     def output_spatial(self) -> tuple[int, ...]:
         """Output size per spatial dimension, (P, Q) in 2-D."""
-        return tuple(
-            (i + before + after - k) // s + 1
-            for i, (before, after), k, s in zip(
-                self.spatial, self.padding, self.effective_filter, self.stride
-            )
-        )
+        axes = zip(self.spatial, self.padding, self.effective_filter, self.stride, strict=True)
+        return tuple((i + before + after - k) // s + 1 for i, (before, after), k, s in axes)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -172,12 +166,8 @@ class ConvSpec:
     @cached_property
     def canonical_padding(self) -> tuple[tuple[int, int], ...]:
         """(before, after) pairs with the least `after` >= 0 that gives the same output size."""
-        return tuple(
-            (before, max(0, (o - 1) * s + k - i - before))
-            for o, s, k, i, (before, _) in zip(
-                self.output_spatial, self.stride, self.effective_filter, self.spatial, self.padding
-            )
-        )
+        axes = zip(self.output_spatial, self.stride, self.effective_filter, self.spatial, self.padding, strict=True)
+        return tuple((before, max(0, (o - 1) * s + k - i - before)) for o, s, k, i, (before, _) in axes)
 
     @property
     def macs(self) -> int:
@@ -227,11 +217,10 @@ class ConvSpec:
 
     def __str__(self) -> str:
         """The shortest descriptor that reads back as this problem, without its name."""
-        leading = [before for before, _ in self.padding]
-        axes = zip(self.spatial, self.output_spatial, self.filter, self.stride, leading, self.dilation)
-        return descriptor.text(
-            self.N, self.C, self.K, self.G, self.dtype, [descriptor.Axis(*axis) for axis in axes]
-        )
+        before = [pair[0] for pair in self.padding]
+        sizes = zip(self.spatial, self.output_spatial, self.filter, self.stride, before, self.dilation, strict=True)
+        axes = [descriptor.Axis(*axis) for axis in sizes]
+        return descriptor.text(self.N, self.C, self.K, self.G, self.dtype, axes)
 
     @classmethod
     def parse(cls, text: str) -> ConvSpec:

@@ -1,0 +1,80 @@
+"""Tables of 2-D layers, one a row, in the layout of a survey of the convolutions in timm's models.
+
+Columns: channels, height, width, out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_bottom,
+pad_left, pad_right, dilation_h, dilation_w, groups; then, if there, occurrences (repeats) and example (name).
+Other columns are ignored: `bias` is an operand of the call, not part of the problem. Rows are float32 at batch 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from convbench.spec import ConvSpec, SpecError
+
+COLUMNS = (
+    *("channels", "height", "width", "out_channels", "kernel_h", "kernel_w", "stride_h", "stride_w"),
+    *("pad_top", "pad_bottom", "pad_left", "pad_right", "dilation_h", "dilation_w", "groups"),
+)
+
+
+def read(path: str | Path) -> list[ConvSpec]:
+    """The layers of a CSV file. Raises OSError, or SpecError with file, line and column name."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}:1: expected UTF-8 text; byte {error.start} is not") from error
+    return loads(text, str(path))
+
+
+def loads(text: str, path: str = "<text>") -> list[ConvSpec]:
+    """The layers of a CSV text; `path` stands in the errors."""
+    rows = csv.DictReader(io.StringIO(text))
+    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+    if missing:
+        raise SpecError(f"{path}:1: missing columns: {', '.join(missing)}")
+    return [_spec(row, f"{path}:{rows.line_num}") for row in rows]
+
+
+def dumps(specs: Iterable[ConvSpec]) -> str:
+    """The table of these layers; `loads` gives them back. SpecError for what a row cannot hold."""
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow((*COLUMNS, "occurrences", "example"))
+    for spec in specs:
+        if (spec.ndim, spec.N, spec.dtype) != (2, 1, "float32"):
+            raise SpecError(f"problem is {spec}; allowed in a CSV row: 2-D, batch 1, float32")
+        sides = (side for pair in spec.padding for side in pair)
+        window = (*spec.filter, *spec.stride, *sides, *spec.dilation)
+        rows.writerow((spec.C, *spec.spatial, spec.K, *window, spec.groups, spec.repeats, spec.name))
+    return table.getvalue()
+
+
+def _spec(row: Mapping[str, str | None], where: str) -> ConvSpec:
+    def number(column: str) -> int:
+        text = (row[column] or "").strip()
+        try:
+            return int(text)
+        except ValueError:
+            raise SpecError(f"{where}: {column} is {text!r}; allowed: an integer") from None
+
+    C, H, W, K, R, S, *window, groups = (number(column) for column in COLUMNS)
+    stride, (top, bottom, left, right), dilation = window[:2], window[2:6], window[6:]
+    repeats = number("occurrences") if "occurrences" in row else 1
+    if groups < 1 or C % groups:
+        raise SpecError(f"{where}: groups is {groups}; allowed: a divisor of channels, {C}")
+    try:
+        return ConvSpec(
+            (1, C, H, W),
+            (K, C // groups, R, S),
+            stride,
+            ((top, bottom), (left, right)),
+            dilation,
+            groups,
+            name=row.get("example") or "",
+            repeats=repeats,
+        )
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from error
