@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.kernels.gemm import brgemm, pack_panels, panel_width
+from convbench.kernels.gemm import VECTORS, brgemm, pack_panels, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import Part, Polyphase, aligned_empty, polyphase_pad
 from convbench.kernels.threads import parallel
+from convbench.kernels.transpose import store_transposed
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
@@ -96,20 +97,26 @@ def scatter(tile, first, rows, size_h, size_w, y, image, channel, channels, bias
 
     Pixel i stands for (o, p, q) with i = (o·size_h + p)·size_w + q; those with p ≥ P or q ≥ Q are not outputs.
     """
-    _, _, O, P, Q = y.shape
+    _, K, O, P, Q = y.shape
     width = tile.shape[1]
+    lanes = width // VECTORS
+    plane = O * P * Q
+    valid_channels = min(width, channels - channel % channels)
+    source, target = tile.reshape(tile.size), y.reshape(y.size)
+    contiguous = size_w == Q and size_h == P
     i = first
     while i < first + rows:
         row, q = divmod(i, size_w)
         o, p = divmod(row, size_h)
-        count = min(first + rows - i, size_w - q)
-        valid = min(count, Q - q)
+        count = first + rows - i if contiguous else min(first + rows - i, size_w - q)
+        valid = count if contiguous else min(count, Q - q)
         if p < P and o < O and valid > 0:
-            for n in range(min(width, channels - channel % channels)):
-                k = channel + n
-                add = bias[k] if bias.size else y.dtype.type(0)
-                for j in range(valid):
-                    y[image, k, o, p, q + j] = tile[i - first + j, n] + add
+            start = (image * K + channel) * plane + (o * P + p) * Q + q
+            for n in range(0, valid_channels, lanes):
+                some = min(lanes, valid_channels - n)
+                for j in range(0, valid, lanes):
+                    store_transposed(source, (i - first + j) * width + n, width, min(lanes, valid - j), target,
+                                     start + n * plane + j, plane, some, bias, channel + n, min(some, bias.size))  # fmt: skip
         i += count
 
 

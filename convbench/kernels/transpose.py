@@ -1,0 +1,51 @@
+"""Write a block whose lanes are channels to planes whose lanes are pixels, transposed in registers."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from convbench.kernels.simd import INDEX, Vectors, index, pointer
+
+
+@intrinsic
+def store_transposed(
+    typingctx, source, at, step, columns, target, start, plane, rows, bias, bias_start, bias_count
+):  # fmt: skip
+    """target[start + n·plane + j] = source[at + j·step + n] + bias[bias_start + n], for j < columns, n < rows ≤ lanes.
+
+    One vector-sized square block: columns ≤ lanes too. bias counts for n < bias_count, and is 0 beyond. Nothing outside
+    the block is read or written.
+    """
+    signature = types.void(source, at, step, columns, target, start, plane, rows, bias, bias_start, bias_count)
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, source.dtype)
+        lanes = vectors.lanes
+        at_, step_, columns_, start_, plane_, rows_, bias_count_ = (args[i] for i in (1, 2, 3, 5, 6, 7, 10))
+        read = pointer(context, builder, source, args[0], at_)
+        write = pointer(context, builder, target, args[4], start_)
+        add = vectors.load(
+            pointer(context, builder, bias, args[8], args[9]), index(0), vectors.mask(index(0), bias_count_)
+        )
+        channels = vectors.mask(index(0), rows_)
+        last = builder.sub(columns_, index(1))
+        block = []
+        for j in range(lanes):
+            inside = builder.icmp_signed("<", index(j), columns_)
+            row = builder.mul(builder.select(inside, index(j), last), step_)
+            block.append(builder.fadd(vectors.load(read, row, channels), add))
+        half = lanes // 2
+        low = [i // 2 + i % 2 * lanes for i in range(lanes)]
+        high = [i + half for i in low]
+        for _ in range(lanes.bit_length() - 1):  # log2(lanes) perfect shuffles of rows i and i + half transpose
+            pairs = [(block[i], block[i + half]) for i in range(half)]
+            block = [vectors.pick(a, b, order) for a, b in pairs for order in (low, high)]
+        pixels = vectors.mask(index(0), columns_)
+        for n in range(lanes):
+            wanted = builder.and_(pixels, vectors.splat(builder.icmp_signed("<", index(n), rows_)))
+            vectors.store(block[n], write, builder.mul(plane_, ir.Constant(INDEX, n)), wanted)
+        return context.get_dummy_value()
+
+    return signature, codegen
