@@ -122,7 +122,8 @@ def test_cache_dir_prefers_its_own_variable(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_description_names_hardware_and_neither_host_nor_user() -> None:
     text = json.dumps(describe())
-    assert describe()["cpu"] and describe()["cores"]
+    assert describe()["cpu"]
+    assert describe()["cores"]
     for private in (platform.node(), getpass.getuser()):
         assert private not in text
     assert "/" not in text.replace(describe()["cpu"], "")  # type: ignore[arg-type]
@@ -130,7 +131,8 @@ def test_the_description_names_hardware_and_neither_host_nor_user() -> None:
 
 def test_the_fingerprint_is_stable_and_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     here = fingerprint()
-    assert here == fingerprint() and len(here) == 12
+    assert here == fingerprint()
+    assert len(here) == 12
     monkeypatch.setattr(machine, "describe", lambda: {"cpu": "another", "os": "x"})
     assert fingerprint() != here
 

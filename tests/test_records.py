@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from convbench.bench import records
-from convbench.bench.environment import blas_kernels, environment
+from convbench.bench.environment import environment
 from convbench.bench.records import COLUMNS, cells, environment_of, winners, write_csv
 from convbench.bench.samples import Cell, Membership, Result, SampleFile, Series
 from convbench.bench.scrub import scrub
@@ -62,19 +62,30 @@ def test_every_algorithm_has_a_row_with_every_column(run: Path) -> None:
     frame = cells(run)
     assert tuple(frame.columns) == COLUMNS
     assert sorted(frame["algorithm"]) == sorted(cell.algorithm for cell in result().cells)
-    assert set(frame["ndim"]) == {2} and set(frame["threads"]) == {1} and set(frame["cache"]) == {"hot"}
-    assert set(frame["problem_name"]) == {"resnet50:conv1"} and set(frame["repeats"]) == {2}
+    assert set(frame["ndim"]) == {2}
+    assert set(frame["threads"]) == {1}
+    assert set(frame["cache"]) == {"hot"}
+    assert set(frame["problem_name"]) == {"resnet50:conv1"}
+    assert set(frame["repeats"]) == {2}
 
 
 def test_times_ratios_ties_and_fractions(run: Path) -> None:
     frame = cells(run)
     fast, direct, naive = row(frame, "scipy_fft"), row(frame, "direct"), row(frame, "naive")
-    assert fast["winner"] and fast["tied"] and fast["best_ratio"] == 1 and fast["rounds"] == 5
+    assert fast["winner"]
+    assert fast["tied"]
+    assert fast["best_ratio"] == 1
+    assert fast["rounds"] == 5
     assert fast["time_low"] <= fast["time"] <= fast["time_high"]
-    assert direct["best_ratio"] == pytest.approx(2) and not direct["tied"] and not direct["winner"]
+    assert direct["best_ratio"] == pytest.approx(2)
+    assert not direct["tied"]
+    assert not direct["winner"]
     assert direct["peak_fraction"] == pytest.approx(4.7e6 / 2e-3 / (1e8 / 1e-3), rel=0.01)
     assert direct["bandwidth_fraction"] == pytest.approx(180_000 / 2e-3 / (2e7 / 2e-3), rel=0.01)
-    assert pd.isna(naive["time"]) and naive["rounds"] == 0 and not naive["tied"] and not naive["winner"]
+    assert pd.isna(naive["time"])
+    assert naive["rounds"] == 0
+    assert not naive["tied"]
+    assert not naive["winner"]
     assert (naive["status"], naive["predicted_s"]) == ("hopeless", 3.0)
     assert row(frame, "fft")["reason"] == "signal 11 (SIGSEGV) in run"
     assert row(frame, "direct")["reason"] == ""
@@ -94,7 +105,8 @@ def test_a_wrong_algorithm_never_wins(tmp_path: Path) -> None:
     problem.cells[0].status, problem.cells[0].reason = "failed", "error 3e-2 exceeds the bound 2e-6"
     SampleFile(tmp_path / "samples.json").add(problem)
     frame = cells(tmp_path)
-    assert pd.isna(row(frame, "direct")["time"]) and winners(tmp_path)["prepared"].item() == "im2col"
+    assert pd.isna(row(frame, "direct")["time"])
+    assert winners(tmp_path)["prepared"].item() == "im2col"
 
 
 def test_rounds_pair_within_their_own_process(tmp_path: Path) -> None:
@@ -126,23 +138,25 @@ def test_problems_are_added_one_by_one_and_replaced_when_measured_again(tmp_path
     again.cells = again.cells[:1]
     second.add(again)
     frame = cells(path)
-    assert len(frame) == 7 + 1 and [p.name for p in tmp_path.iterdir()] == ["samples.json"]
+    assert len(frame) == 7 + 1
+    assert [p.name for p in tmp_path.iterdir()] == ["samples.json"]
     assert SampleFile(path).facts(SPEC)["contenders"] == "direct"
     assert SampleFile(path).facts("unknown") == {}
 
 
 def test_csv_is_the_frame(run: Path) -> None:
     written = pd.read_csv(write_csv(run), keep_default_na=True)
-    assert tuple(written.columns) == COLUMNS and len(written) == 7
+    assert tuple(written.columns) == COLUMNS
+    assert len(written) == 7
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": "1.0"}', '{"version": "9", "benchmarks": []}'])
 def test_a_file_that_is_no_record_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "samples.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match="samples.json"):
+    with pytest.raises(ValueError, match=r"samples\.json"):
         cells(path)
-    with pytest.raises(ValueError, match="samples.json"):
+    with pytest.raises(ValueError, match=r"samples\.json"):
         SampleFile(path)
 
 
@@ -178,10 +192,11 @@ def test_the_environment_says_what_a_time_depends_on(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/somewhere/else")
     facts = environment()
-    assert facts["env_OPENBLAS_CORETYPE"] == "SkylakeX" and "env_NUMBA_CACHE_DIR" not in facts
+    assert facts["env_OPENBLAS_CORETYPE"] == "SkylakeX"
+    assert "env_NUMBA_CACHE_DIR" not in facts
     assert {"cpu_model_name", "cpu_count", "platform", "machine", "python_version", "numba_version"} <= set(facts)
     assert all(isinstance(value, str | int | float) for value in facts.values())
-    assert blas_kernels().count(" ") >= 1
+    assert " " in str(facts["blas"])
 
 
 def test_the_shared_facts_of_a_run_are_its_environment(tmp_path: Path) -> None:
@@ -189,7 +204,8 @@ def test_the_shared_facts_of_a_run_are_its_environment(tmp_path: Path) -> None:
     file.add(result())
     file.add(result("mb1ic3ih9oc8oh7kh3"))
     facts = environment_of(tmp_path)
-    assert facts["cpu_model_name"] == "Example CPU" and "spec" not in facts
+    assert facts["cpu_model_name"] == "Example CPU"
+    assert "spec" not in facts
 
 
 @pytest.mark.parametrize(
@@ -213,11 +229,12 @@ def test_scrub_replaces_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
     module._secrets.cache_clear()
     try:
-        assert scrub("on build-7 (build-7.example.org) jdoe ran /home/jdoe/work/run.py") == "on host (host) user ran run.py"
+        text = "on build-7 (build-7.example.org) jdoe ran /home/jdoe/work/run.py"
+        assert scrub(text) == "on host (host) user ran run.py"
     finally:
         module._secrets.cache_clear()
 
 
 def test_an_empty_directory_has_no_run(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="samples.json"):
+    with pytest.raises(FileNotFoundError, match=r"samples\.json"):
         records.cells(tmp_path)

@@ -97,7 +97,7 @@ def test_tied_means_interval_includes_one_or_effect_too_small(ratio: Interval, t
 def test_ties_are_broken_by_workspace_then_error_then_name(
     tie_break: dict[str, tuple[float, float]] | None, winner: str
 ) -> None:
-    race = {"b": {i: 1.0 for i in range(5)}, "a": {i: 1.01 for i in range(5)}, "slow": {i: 3.0 for i in range(5)}}
+    race = {"b": dict.fromkeys(range(5), 1.0), "a": dict.fromkeys(range(5), 1.01), "slow": dict.fromkeys(range(5), 3.0)}
     if tie_break:
         tie_break = tie_break | {"slow": (0.0, 0.0)}
     result = standings(race, tie_break)

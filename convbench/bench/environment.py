@@ -8,9 +8,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from threadpoolctl import threadpool_info
-
 from convbench.bench.scrub import scrub
+from convbench.kernels.blas import blas_name
 from convbench.machine import describe, fingerprint
 
 PACKAGES = ("convbench", "numpy", "scipy", "numba", "llvmlite", "torch", "onnxruntime", "opencv-python-headless")
@@ -34,20 +33,12 @@ def environment() -> Facts:
         **_versions(),
         **_variables(),
     }
-    if blas := blas_kernels():
-        facts["blas"] = blas
+    facts["blas"] = blas_name()
     if revision := _git_revision():
         facts["git_revision"] = revision
     if GOVERNOR.is_file():
         facts["cpu_governor"] = GOVERNOR.read_text().strip()
     return facts
-
-
-def blas_kernels() -> str:
-    """The loaded BLAS libraries with the kernels they chose: ``openblas 0.3.30 SkylakeX``; empty if none is loaded."""
-    loaded = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    names = (f"{pool['internal_api']} {pool['version']} {pool.get('architecture') or ''}".strip() for pool in loaded)
-    return ", ".join(dict.fromkeys(names))
 
 
 def _versions() -> Facts:

@@ -150,7 +150,7 @@ def _problem(group: list[Benchmark]) -> Problem:
 
 
 def _rounds(benchmark: Benchmark, beside: bool = False) -> dict[Key, float]:
-    rounds = {}
+    rounds: dict[Key, float] = {}
     for run in benchmark.get_runs():
         metadata = run.get_metadata()
         values = json.loads(metadata.get("fma_beside", "[]")) if beside else run.values

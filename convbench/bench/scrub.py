@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import platform
 import re
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,8 +25,6 @@ def scrub(text: str) -> str:
 @lru_cache(maxsize=1)
 def _secrets() -> tuple[tuple[str, str], ...]:
     found = [(str(Path.home()), "~"), (platform.node(), "host"), (platform.node().split(".")[0], "host")]
-    try:
+    with suppress(KeyError, OSError):
         found.append((getpass.getuser(), "user"))
-    except (KeyError, OSError):
-        pass
     return tuple((secret, name) for secret, name in found if secret and secret not in NOBODY)

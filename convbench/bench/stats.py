@@ -7,8 +7,9 @@ samples: no clock, and random numbers from a fixed seed.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap
@@ -19,7 +20,7 @@ SEED = 20240229
 MINIMAL_EFFECT = 0.02
 """Contenders whose median ratio differs by less than this are tied, however narrow the interval."""
 
-Rounds = Mapping[Hashable, float]
+Rounds = Mapping[Any, float]
 """Round key -> seconds per call. Keys are shared by all contenders of a problem."""
 
 
