@@ -73,6 +73,7 @@ def per_dimension(what: str, value: object, ndim: int, least: int) -> tuple[int,
 def pairs(
     padding: object, filter: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[tuple[int, int], ...]:
+    """(before, after) per spatial dimension; "same" adds the odd one behind, as torch does."""
     if isinstance(padding, str):
         if padding == "valid":
             return ((0, 0),) * len(filter)
@@ -82,13 +83,13 @@ def pairs(
             raise SpecError(f"padding is 'same' with stride {stride}; allowed: stride 1, as in torch")
         totals = [(k - 1) * d for k, d in zip(filter, dilation, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    pairs = []
+    sides = []
     for side in _spread("padding", padding, len(filter)):
         pair = _listed(side) or (side, side)
         if len(pair) != 2:
             raise SpecError(f"padding is {padding!r}; allowed: integers or (before, after) pairs")
-        pairs.append((integer("padding", pair[0], 0), integer("padding", pair[1], 0)))
-    return tuple(pairs)
+        sides.append((integer("padding", pair[0], 0), integer("padding", pair[1], 0)))
+    return tuple(sides)
 
 
 def dtype_name(dtype: object) -> str:

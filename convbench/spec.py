@@ -104,7 +104,7 @@ class ConvSpec:
                 f"allowed: at most the padded input, {padded}"
             )
         sizes = {
-            "padded input bytes": self.N * self.C * math.prod(padded) * self.itemsize,
+            "padded input bytes": max(self.N, 1) * self.C * math.prod(padded) * self.itemsize,
             "input, weight and output bytes": self.min_bytes,
             "flop": self.flop,
         }

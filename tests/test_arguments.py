@@ -102,6 +102,7 @@ REFUSED = [
     ({"repeats": 0}, "repeats is 0"),
     ({"stride": 2**63}, "stride is 9223372036854775808"),
     ({"input_shape": (BIG, 8, BIG, BIG)}, "allowed: up to 2..63 - 1"),
+    ({"input_shape": (0, 8, BIG, BIG)}, "padded input bytes: "),
     ({"padding": BIG}, "padded input bytes: .* allowed: up to 2..63 - 1"),
     ({"input_shape": (1, BIG, 1, 1), "weight_shape": (BIG, BIG, 1, 1)}, "input, weight and output bytes: "),
     ({"input_shape": (2**20, 2**20, 64, 64), "weight_shape": (2**10, 2**20, 1, 1)}, "flop: "),
