@@ -1,0 +1,215 @@
+"""Overlap-save FFT tiles, channels multiplied as a complex GEMM: large filters at the price of small transforms.
+
+    y = Σ_c irfft(rfft(tile_c) · conj rfft(w_kc))     the first T − R + 1 rows and columns of each T × T tile
+
+A direct sum costs R·S multiply-adds a pixel and channel pair, a tile 4·T²/2 / (T − R + 1)² : 4 against 121 for 11 × 11
+and T = 32. Tiles are transformed in pairs as complex numbers, so that no real-input pass is needed
+(``kernels/overlap_save.py``); stride and dilation become phases of a dense problem (``kernels/lattice.py``). Two forms:
+
+* lanes (``kernels/fft_lanes.py``): tiles in the lanes, one brgemm for each frequency: many channels, T ≤ 64;
+* planes (``kernels/fft_planes.py``): pixels in the lanes: few channels, tiles up to 512 × 512, 1-D lines up to 2²⁰.
+
+``plan`` takes the form and the tile with the least predicted time. Scratch is bounded by a block of tiles, which
+``workspace_limit`` shrinks. 1-D and 2-D. Zlateski, Jia, Li, Durand, "FFT Convolutions are Faster than Winograd on
+Modern CPUs, Here is Why" (arXiv:1809.07851, §3); Vincent et al., NNPACK, for 16 × 16 tiles.
+
+Error: u·(√(log₂ T²) + √(C/G)/4 + 2) · 4 relative to √(x² ⋆ w²). Each of the log₂ T² butterfly passes of the forward and
+the inverse transform adds independent roundings of rms ≤ u to a spectrum whose norm it keeps (Schatzman 1996, "Accuracy
+of the Discrete Fourier Transform and the Fast Fourier Transform", §3: rms error ∝ √log₂ N), the product over channels
+those of a sum of C/G terms. By Parseval an error of relative size ε in the product spectrum is an error of
+ε·‖x‖·‖w‖/√(T²) in each output, and ‖x‖²·‖w‖²/T² is exactly the mean of x² ⋆ w² over the tile's cyclic outputs: no
+larger than the maximum in the measure, as long as a tile's discarded outputs are no larger than the kept ones of its
+neighbours. The factor 4 is the largest of millions of normal deviates over their rms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log2, prod, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
+from convbench.kernels import fft_lanes, fft_planes
+from convbench.kernels.fft import lanes
+from convbench.kernels.lattice import Lattice
+from convbench.kernels.layout import carve, scratch_bytes
+from convbench.kernels.overlap_save import Tiling
+from convbench.kernels.panels import operand_or_empty
+from convbench.machine import SHIPPED, Machine
+from convbench.reductions import lift
+from convbench.spec import ConvSpec
+
+FORMS = {"lanes": fft_lanes, "planes": fft_planes}
+SIZES = (8, 16, 32, 64, 128, 256, 512)
+LARGEST = {"lanes": 64, "planes": 512}  # rows or columns of a tile
+LONGEST = {"lanes": 4096, "planes": 1 << 20}  # 1-D tile
+BLOCK_BYTES = {"lanes": 1 << 24, "planes": 1 << 20}  # scratch of one block: the last-level cache's share, half of L2
+FFT_EFFICIENCY = 0.2  # of peak at 5·n·log₂ n flop a complex transform
+ROW_EFFICIENCY = ((14, 0.75), (4, 0.45), (1, 0.2))  # brgemm's register tiles: rows, share of peak
+
+
+class Plan(NamedTuple):
+    spec: ConvSpec
+    threads: int
+    form: str  # "lanes" or "planes"
+    tiling: Tiling
+    block: int  # units (pairs of tiles, in "planes" × groups) that scratch holds at once
+
+
+def candidates(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
+    """Every form and tile that holds the filter."""
+    lifted, width = lift(spec, 3), lanes(spec.dtype)
+    _, R, S = Lattice.of(lifted).taps
+    for form in FORMS:
+        if R == 1:  # lines
+            length = max(width, 8) if form == "lanes" else width * width
+            while length <= LONGEST[form]:
+                half = 1 << (length.bit_length() - 1) // 2
+                rows, cols = (1, length) if form == "lanes" else (length // half, half)
+                if length >= S:
+                    yield form, Tiling.of(lifted, rows, cols, form == "planes")
+                length *= 2
+        for rows in SIZES:
+            for cols in SIZES:
+                least = width if form == "planes" else 8
+                if R <= rows <= LARGEST[form] and S <= cols <= LARGEST[form] and min(rows, cols) >= least:
+                    yield form, Tiling.of(lifted, rows, cols, False)
+
+
+def supports(spec: ConvSpec) -> str | None:
+    if spec.ndim == 3:
+        return "tiles are 1-D or 2-D; fft transforms whole volumes"
+    if next(candidates(spec), None) is None:
+        largest = LONGEST["planes"] if spec.ndim == 1 else LARGEST["planes"]
+        return f"the filter's {spec.filter} taps exceed the largest tile, {largest} a dimension"
+    return None
+
+
+def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+    """The form and tile with the least predicted time whose scratch, for one unit at least, is within the limit."""
+    best, least, smallest = None, float("inf"), float("inf")
+    for form, tiling in candidates(spec):
+        chosen = Plan(spec, threads, form, tiling, _block(spec, threads, form, tiling, workspace_limit))
+        smallest = min(smallest, workspace(chosen))
+        if workspace_limit is None or workspace(chosen) <= workspace_limit:
+            seconds = cost(chosen, SHIPPED)
+            if seconds < least:
+                best, least = chosen, seconds
+    if best is None:
+        raise Unsupported(f"fft_tiled needs {smallest} bytes of workspace for {spec}; the limit is {workspace_limit}")
+    return best
+
+
+def _block(spec: ConvSpec, threads: int, form: str, tiling: Tiling, limit: int | None) -> int:
+    """Units a block: all, or as many as BLOCK_BYTES and the limit allow, evenly spread over the blocks."""
+    units = max(1, FORMS[form].units(tiling))
+    one, two = (scratch_bytes(FORMS[form].parts(tiling, n, threads, spec.np_dtype)) for n in (1, 2))
+    room = max(BLOCK_BYTES[form], one) if limit is None else min(max(BLOCK_BYTES[form], one), limit)
+    most = max(1, min(units, 1 + (room - one) // (two - one)), 1)
+    return -(-units // -(-units // most))
+
+
+def parts(plan: Plan) -> list[Any]:
+    return FORMS[plan.form].parts(plan.tiling, plan.block, plan.threads, plan.spec.np_dtype)
+
+
+def workspace(plan: Plan) -> int:
+    return scratch_bytes(parts(plan))
+
+
+def blocks(plan: Plan) -> int:
+    return -(-FORMS[plan.form].units(plan.tiling) // plan.block)
+
+
+def prepare(plan: Plan, weight: np.ndarray) -> Any:
+    taps = plan.tiling.lattice.dense_taps(weight.reshape(lift(plan.spec, 3).weight_shape))
+    return FORMS[plan.form].prepare(plan.tiling, plan.block, plan.threads, taps[:, :, 0])
+
+
+def _range(plan: Plan, block: int) -> tuple[int, int]:
+    first = block * plan.block
+    return first, min(plan.block, FORMS[plan.form].units(plan.tiling) - first)
+
+
+def transform_tiles(plan, x, state, bias, y, work, block):
+    buffers = carve(work, parts(plan))
+    FORMS[plan.form].transform(plan.tiling, *_range(plan, block), plan.threads, x, state, buffers)
+
+
+def multiply_tiles(plan, x, state, bias, y, work, block):
+    buffers = carve(work, parts(plan))
+    FORMS[plan.form].multiply(plan.tiling, *_range(plan, block), plan.threads, state, buffers)
+
+
+def invert_tiles(plan, x, state, bias, y, work, block):
+    buffers, added = carve(work, parts(plan)), operand_or_empty(bias, y)
+    FORMS[plan.form].invert(plan.tiling, *_range(plan, block), plan.threads, state, buffers, added, y)
+
+
+def _flop(plan: Plan) -> tuple[float, float]:
+    """(transforms at 5·n·log₂ n each, complex products at 8) of the form's whole vectors."""
+    tiling, width = plan.tiling, lanes(plan.spec.dtype)
+    n = tiling.rows * tiling.cols
+    per_group = tiling.K // tiling.G
+    outputs = tiling.G * (fft_lanes.panels(tiling, width) * width if plan.form == "lanes" else per_group)
+    inputs = tiling.G * tiling.channels
+    return 5.0 * n * log2(n) * tiling.pairs * (inputs + outputs), 8.0 * n * tiling.pairs * tiling.channels * outputs
+
+
+def executed_flop(plan: Plan) -> float:
+    return sum(_flop(plan))
+
+
+def cost(plan: Plan, machine: Machine) -> float:
+    """Transforms and products at their share of peak; filters, spectra and operands at the machine's bandwidths."""
+    spec, tiling, threads = plan.spec, plan.tiling, plan.threads
+    transforms, products = _flop(plan)
+    item, width = spec.itemsize, lanes(spec.dtype)
+    n = tiling.rows * tiling.cols
+    seconds = machine.flop_time(transforms, spec, threads, FFT_EFFICIENCY)
+    if plan.form == "lanes":
+        panels = tiling.G * fft_lanes.panels(tiling, width)
+        filters = n * panels * tiling.channels * 2 * width * item
+        spectra = plan.block * n * 2 * item * (tiling.G * tiling.channels + panels * width)
+        left, share = plan.block, 0.0
+        for rows, efficiency in ROW_EFFICIENCY:
+            share += left // rows * rows / efficiency
+            left %= rows
+        seconds += machine.flop_time(products, spec, threads, plan.block / share)
+        seconds += blocks(plan) * machine.byte_time(filters + 2 * spectra, threads)
+    else:
+        filters = n * spec.K * tiling.channels * 2 * item
+        seconds += machine.flop_time(products, spec, threads, 0.25)
+        seconds += tiling.pairs * machine.byte_time(filters, threads)
+        seconds += FORMS[plan.form].units(tiling) * machine.byte_time(4 * parts_bytes(plan), threads)
+    return seconds + blocks(plan) * 3 * machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
+
+
+def parts_bytes(plan: Plan) -> int:
+    """Bytes of one unit's tiles."""
+    shape, dtype = fft_planes.parts(plan.tiling, 1, 1, plan.spec.np_dtype)[0]
+    return prod(shape) * dtype.itemsize
+
+
+def error(plan: Plan) -> float:
+    tiling = plan.tiling
+    passes = log2(tiling.rows * tiling.cols)
+    return unit_roundoff(plan.spec.dtype) * 4 * (sqrt(passes) + sqrt(tiling.channels) / 4 + 2)
+
+
+fft_tiled = Algorithm(
+    name="fft_tiled",
+    run=phases(blocks=blocks, transform=transform_tiles, multiply=multiply_tiles, inverse=invert_tiles),
+    supports=supports,
+    plan=plan,
+    prepare=prepare,
+    workspace=workspace,
+    error=error,
+    cost=cost,
+    executed_flop=executed_flop,
+    local=False,
+    exact=False,
+    claim="overlap-save FFT tiles, channels as a complex GEMM (Zlateski et al. 2018, NNPACK)",
+)

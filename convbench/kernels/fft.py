@@ -1,0 +1,267 @@
+"""Batched power-of-two FFTs over contiguous lanes: the transforms inside ``fft_tiled``.
+
+Contract::
+
+    forward(z, re, im, n, step, lanes, w):  Z[s, l] = Σ_{j<n} z[j, l] · e^{−2πi·j·k(s)/n}     in place, 0 ≤ l < lanes
+    inverse(z, re, im, n, step, lanes, w):  z[j, l] = Σ_{s<n} Z[s, l] · e^{+2πi·j·k(s)/n}     in place, not scaled
+
+    Re z[j, l] = z[re + j·step + l],  Im z[j, l] = z[im + j·step + l]     z flat, float32 or float64
+    k = frequencies(n): the digit-reversed order in which decimation in frequency leaves them
+    w = twiddles(n, dtype);  n in {1, 4, 8, 16, 32, …};  lanes a multiple of VECTOR_BYTES / itemsize
+
+A convolution needs no natural order: spectra are multiplied position by position, and the inverse (decimation in time)
+takes the order that the forward transform left, so that nothing is ever permuted. Radix 8 and 4 (Van Loan,
+"Computational Frameworks for the Fast Fourier Transform", 1992, §2.2–2.4). Butterflies are LLVM vector code: Numba's
+own vectoriser gives up on the sixteen streams of a radix-8 pass because it cannot tell that they do not overlap.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import aligned_empty
+from convbench.kernels.simd import Vectors, index, pointer
+
+Pair = tuple[ir.Value, ir.Value]
+
+
+def lanes(dtype: np.dtype | type) -> int:
+    """Elements of one vector of the host's width."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def _radix(n: int) -> int:
+    """Radix of the first pass over n points: 8 unless two fours, or one, finish it."""
+    return 4 if n in (4, 16) else 8
+
+
+def frequencies(n: int) -> np.ndarray:
+    """int64 (n,): the frequency k(s) at each position s of a forward transform."""
+    if n == 1:
+        return np.zeros(1, np.int64)
+    radix = _radix(n)
+    inner = frequencies(n // radix)
+    return np.concatenate([q + radix * inner for q in range(radix)])
+
+
+def partners(n: int) -> np.ndarray:
+    """int64 (n,): the position of frequency −k(s); real signals have conjugate values there."""
+    k = frequencies(n)
+    position = np.empty(n, np.int64)
+    position[k] = np.arange(n)
+    return position[-k % n]
+
+
+def roots(n: int, k: np.ndarray) -> np.ndarray:
+    """e^{−2πi·k/n} in complex128; exponents are reduced first, so that large ones lose nothing."""
+    return np.exp(-2j * np.pi * (k % n) / n)
+
+
+@lru_cache(maxsize=64)
+def twiddles(n: int, dtype: str) -> np.ndarray:
+    """Flat table of every pass over n points: for each pass with m points left and radix r, for k < m/r, 1 ≤ q < r,
+    the pair (Re, Im) of e^{−2πi·k·q/m}."""
+    parts, m = [np.zeros(0)], n
+    while m > 1:
+        radix = _radix(m)
+        w = roots(m, np.outer(np.arange(m // radix), np.arange(1, radix)))
+        parts.append(np.stack([w.real, w.imag], axis=-1).ravel())
+        m //= radix
+    table = np.concatenate(parts)
+    aligned = aligned_empty(table.shape, dtype)
+    aligned[:] = table
+    return aligned
+
+
+class Complex:
+    """Arithmetic on complex vectors: pairs (real, imaginary) of LLVM vectors."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+        self.builder = vectors.builder
+
+    def constant(self, number: float) -> ir.Constant:
+        return ir.Constant(self.vectors.type, [number] * self.vectors.lanes)
+
+    def load(self, re: ir.Value, im: ir.Value, at: ir.Value) -> Pair:
+        return self.vectors.load(re, at), self.vectors.load(im, at)
+
+    def store(self, value: Pair, re: ir.Value, im: ir.Value, at: ir.Value) -> None:
+        self.vectors.store(value[0], re, at)
+        self.vectors.store(value[1], im, at)
+
+    def add(self, a: Pair, b: Pair) -> Pair:
+        return self.builder.fadd(a[0], b[0]), self.builder.fadd(a[1], b[1])
+
+    def sub(self, a: Pair, b: Pair) -> Pair:
+        return self.builder.fsub(a[0], b[0]), self.builder.fsub(a[1], b[1])
+
+    def sub_i(self, a: Pair, b: Pair) -> Pair:
+        """a − i·b."""
+        return self.builder.fadd(a[0], b[1]), self.builder.fsub(a[1], b[0])
+
+    def add_i(self, a: Pair, b: Pair) -> Pair:
+        """a + i·b."""
+        return self.builder.fsub(a[0], b[1]), self.builder.fadd(a[1], b[0])
+
+    def mul(self, a: Pair, w: Pair) -> Pair:
+        real = self.vectors.fma(a[0], w[0], self.builder.fneg(self.builder.fmul(a[1], w[1])))
+        return real, self.vectors.fma(a[0], w[1], self.builder.fmul(a[1], w[0]))
+
+    def scale(self, a: Pair, number: float) -> Pair:
+        factor = self.constant(number)
+        return self.builder.fmul(a[0], factor), self.builder.fmul(a[1], factor)
+
+    def dft4(self, z: list[Pair]) -> list[Pair]:
+        even, odd = self.add(z[0], z[2]), self.add(z[1], z[3])
+        a, b = self.sub(z[0], z[2]), self.sub(z[1], z[3])
+        return [self.add(even, odd), self.sub_i(a, b), self.sub(even, odd), self.add_i(a, b)]
+
+    def dft8(self, z: list[Pair]) -> list[Pair]:
+        """DFT-4s of the even and the odd points; e^{−iπ/4}·b = (b − i·b)/√2, e^{−3iπ/4}·b = −i·(b − i·b)/√2."""
+        even, odd = self.dft4(z[0::2]), self.dft4(z[1::2])
+        odd[1], odd[3] = (self.scale(self.sub_i(b, b), 0.5**0.5) for b in (odd[1], odd[3]))
+        turned = (self.add, self.add, self.sub_i, self.sub_i)
+        back = (self.sub, self.sub, self.add_i, self.add_i)
+        return [turn(a, b) for turn, a, b in zip(turned + back, even + even, odd + odd, strict=True)]
+
+
+@intrinsic(prefer_literal=True)
+def _butterfly(typingctx, z, re, im, step, w, w_start, radix, order):
+    """One butterfly of one vector of lanes: points re + q·step, im + q·step for q < radix.
+
+    order (a literal): 0 no twiddles · 1 multiply by them after the DFT (decimation in frequency) · 2 before it
+    (in time). radix: the literal 4 or 8.
+    """
+    points, twiddled = radix.literal_value, order.literal_value
+    signature = types.void(z, re, im, step, w, w_start, radix, order)
+
+    def codegen(context, builder, sig, args):
+        c = Complex(Vectors(context, builder, z.dtype))
+        real, imaginary = (pointer(context, builder, sig.args[0], args[0], start) for start in args[1:3])
+        table = pointer(context, builder, sig.args[4], args[4], args[5])
+
+        def root(q):
+            parts = (builder.load(builder.gep(table, [index(2 * (q - 1) + part)])) for part in range(2))
+            return tuple(c.vectors.splat(part) for part in parts)
+
+        def turned(values):
+            return [values[0], *(c.mul(value, root(q)) for q, value in enumerate(values[1:], 1))]
+
+        legs = [builder.mul(args[3], index(q)) for q in range(points)]
+        values = [c.load(real, imaginary, leg) for leg in legs]
+        values = turned(values) if twiddled == 2 else values
+        values = c.dft8(values) if points == 8 else c.dft4(values)
+        values = turned(values) if twiddled == 1 else values
+        for value, leg in zip(values, legs, strict=True):
+            c.store(value, real, imaginary, leg)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit
+def _after(z, re, im, count, leg, w, pair, radix, plain):
+    """Butterflies of decimation in frequency over ``count`` lanes; ``plain``: all twiddles are 1."""
+    width = VECTOR_BYTES // z.itemsize
+    if radix == 8 and plain:
+        for lane in range(0, count, width):
+            _butterfly(z, re + lane, im + lane, leg, w, pair, 8, 0)
+    elif radix == 8:
+        for lane in range(0, count, width):
+            _butterfly(z, re + lane, im + lane, leg, w, pair, 8, 1)
+    elif plain:
+        for lane in range(0, count, width):
+            _butterfly(z, re + lane, im + lane, leg, w, pair, 4, 0)
+    else:
+        for lane in range(0, count, width):
+            _butterfly(z, re + lane, im + lane, leg, w, pair, 4, 1)
+
+
+@njit
+def _before(z, re, im, count, leg, w, pair, radix, plain):
+    """Butterflies of decimation in time over ``count`` lanes; ``plain``: all twiddles are 1."""
+    width = VECTOR_BYTES // z.itemsize
+    if radix == 8 and plain:
+        for lane in range(0, count, width):
+            _butterfly(z, re + lane, im + lane, leg, w, pair, 8, 0)
+    elif radix == 8:
+        for lane in range(0, count, width):
+            _butterfly(z, re + lane, im + lane, leg, w, pair, 8, 2)
+    elif plain:
+        for lane in range(0, count, width):
+            _butterfly(z, re + lane, im + lane, leg, w, pair, 4, 0)
+    else:
+        for lane in range(0, count, width):
+            _butterfly(z, re + lane, im + lane, leg, w, pair, 4, 2)
+
+
+@njit
+def forward(z, re, im, n, step, count, w):
+    """The contract above: natural order in, digit-reversed order out."""
+    m, table = n, 0
+    while m > 1:
+        radix = 4 if m == 4 or m == 16 else 8
+        inner = m // radix
+        for first in range(0, n, m):
+            for k in range(inner):
+                at = (first + k) * step
+                pair = table + 2 * (radix - 1) * k
+                _after(z, re + at, im + at, count, inner * step, w, pair, radix, k == 0)
+        table += 2 * (radix - 1) * inner
+        m = inner
+
+
+@njit
+def inverse(z, re, im, n, step, count, w):
+    """The contract above: digit-reversed order in, natural order out, n times too large.
+
+    The passes of ``forward`` backwards: n = 8·…·8, 8·…·8·4 or 8·…·8·4·4. Swapping the real and the imaginary plane
+    conjugates every root.
+    """
+    bits = 0
+    while n >> bits > 1:
+        bits += 1
+    m, table = 1, w.size
+    while m < n:
+        radix = 4 if (m == 1 and bits % 3 != 0) or (m == 4 and bits % 3 == 1) else 8
+        table -= 2 * (radix - 1) * m
+        for first in range(0, n, m * radix):
+            for k in range(m):
+                at = (first + k) * step
+                pair = table + 2 * (radix - 1) * k
+                _before(z, im + at, re + at, count, m * step, w, pair, radix, k == 0)
+        m *= radix
+
+
+@intrinsic
+def transpose(typingctx, source, start, step, target, at, by):
+    """target[at + i·by + j] = source[start + j·step + i] for i, j < L, the lanes of one vector, in registers."""
+    signature = types.void(source, start, step, target, at, by)
+
+    def codegen(context, builder, sig, args):
+        v = Vectors(context, builder, source.dtype)
+        reads = pointer(context, builder, sig.args[0], args[0], args[1])
+        writes = pointer(context, builder, sig.args[3], args[3], args[4])
+        rows = [v.load(reads, builder.mul(args[2], index(i))) for i in range(v.lanes)]
+        distance = v.lanes // 2
+        while distance:  # swap the off-diagonal quarters of every 2·distance square
+            low = [j if not j & distance else v.lanes + j - distance for j in range(v.lanes)]
+            high = [j + distance if not j & distance else v.lanes + j for j in range(v.lanes)]
+            for i in range(v.lanes):
+                if not i & distance:
+                    a, b = rows[i], rows[i + distance]
+                    rows[i], rows[i + distance] = v.pick(a, b, low), v.pick(a, b, high)
+            distance //= 2
+        for i, row in enumerate(rows):
+            v.store(row, writes, builder.mul(args[5], index(i)))
+        return context.get_dummy_value()
+
+    return signature, codegen

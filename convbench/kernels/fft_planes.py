@@ -1,0 +1,225 @@
+"""FFT tiles with pixels in the lanes: few channels, large tiles, long 1-D filters.
+
+A pair of tiles (``overlap_save``) is one complex tile of rows × cols pixels, stored as two planes with L elements
+between rows, so that column strides are no power of two. Columns are transformed in strips of L; then each group of L
+rows is transposed into blocks [re | im], transformed along the row, multiplied by the filters' spectra, transformed
+back and transposed again, all inside L1. Between the phases a tile is read and written once.
+
+A tile that is one line of rows·cols pixels is transformed by the same two passes with a turn by
+e^{−2πi·j·k/(rows·cols)} between them (Bailey, "FFTs in External or Hierarchical Memory", 1990, the four-step FFT).
+
+    t[unit, c | k, re | im, row, pitch]   tiles of one pair and group; outputs replace inputs
+    w[g, row group, j, k, c, re | im]     the filters' spectra, as the product reads them
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from convbench.kernels.fft import forward, frequencies, inverse, lanes, roots, transpose, twiddles
+from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import Part, aligned_empty
+from convbench.kernels.overlap_save import Tiling, read_from, read_rows, valid_rows, write_row
+from convbench.kernels.spectra import multiply_spectra, turn
+from convbench.kernels.threads import parallel
+
+
+def turns(rows: int, cols: int, dtype: str) -> np.ndarray:
+    """Flat (row group, j, re | im, L): e^{−2πi·j·k(s)/(rows·cols)} for column j and the row at position s."""
+    width = lanes(dtype)
+    w = roots(rows * cols, np.outer(frequencies(rows), np.arange(cols))).reshape(-1, width, cols).transpose(0, 2, 1)
+    table = aligned_empty((w.size * 2,), dtype)
+    table.reshape(*w.shape[:2], 2, width)[...] = np.stack([w.real, w.imag], axis=2)
+    return table
+
+
+@njit
+def _forward_rows(t, at, plane, pitch, group, z, first, step, cols, w_cols, twist):
+    """Transpose row group ``group`` of the tile at ``at`` to blocks z[first + j·step] and transform along the row."""
+    width = VECTOR_BYTES // z.itemsize
+    pair = 2 * width
+    source = at + group * width * pitch
+    for j in range(0, cols, width):
+        transpose(t, source + j, pitch, z, first + j * step, step)
+        transpose(t, source + plane + j, pitch, z, first + j * step + width, step)
+    if twist.size:
+        for j in range(cols):
+            turn(z, first + j * step, twist, (group * cols + j) * pair, 0)
+    forward(z, first, first + width, cols, step, width, w_cols)
+
+
+@njit
+def _inverse_rows(t, at, plane, pitch, group, z, first, step, cols, w_cols, twist):
+    """Undo ``_forward_rows``, cols times too large."""
+    width = VECTOR_BYTES // z.itemsize
+    pair = 2 * width
+    target = at + group * width * pitch
+    inverse(z, first, first + width, cols, step, width, w_cols)
+    if twist.size:
+        for j in range(cols):
+            turn(z, first + j * step, twist, (group * cols + j) * pair, 1)
+    for j in range(0, cols, width):
+        transpose(z, first + j * step, step, t, target + j, pitch)
+        transpose(z, first + j * step + width, step, t, target + plane + j, pitch)
+
+
+@njit
+def forward_filters(begin, end, weight, groups, rows, cols, line, w, w_rows, w_cols, twist, scratch):
+    """Tasks (k, c): fill w from weight (K, C/G, R, S). scratch (private): (one tile, blocks of one row group)."""
+    t, z = scratch
+    K, channels, R, S = weight.shape
+    width = VECTOR_BYTES // t.itemsize
+    pair = 2 * width
+    pitch = cols + width
+    plane = rows * pitch
+    per_group = K // groups
+    scale = t.dtype.type(1.0 / (rows * cols))
+    for task in range(begin, end):
+        k, c = divmod(task, channels)
+        g, row = divmod(k, per_group)
+        t[:] = 0
+        for i in range(R):
+            for j in range(S):
+                t[(j // cols if line else i) * pitch + j % cols] = weight[k, c, i, j] * scale
+        for j in range(0, min(S, cols), width):
+            forward(t, j, plane + j, rows, pitch, width, w_rows)
+        for group in range(rows // width):
+            _forward_rows(t, 0, plane, pitch, group, z, 0, pair, cols, w_cols, twist)
+            for j in range(cols):
+                to = ((((g * (rows // width) + group) * cols + j) * per_group + row) * channels + c) * pair
+                for lane in range(width):
+                    w[to + lane] = z[j * pair + lane]
+                    w[to + width + lane] = -z[j * pair + width + lane]
+
+
+@njit
+def forward_tiles(begin, end, tiling, x, first_unit, t, w_rows):
+    """Tasks (unit, c): read the pair of tiles from x (flat) and transform its columns. unit = pair·G + g."""
+    rows, cols, channels = tiling.rows, tiling.cols, tiling.channels
+    width = VECTOR_BYTES // t.itemsize
+    pitch = cols + width
+    plane = rows * pitch
+    depth = max(channels, tiling.K // tiling.G)
+    for task in range(begin, end):
+        unit, c = divmod(task, channels)
+        pair, g = divmod(first_unit + unit, tiling.G)
+        at = (unit * depth + c) * 2 * plane
+        for part in range(2):
+            tile = 2 * pair + part
+            if tile < tiling.tiles:
+                source, h, w = read_from(tiling, tile, g * channels + c)
+                read_rows(tiling, x, source, h, w, 0, rows, t, at + part * plane, pitch)
+            else:
+                t[at + part * plane : at + (part + 1) * plane] = 0
+        for j in range(0, cols, width):
+            forward(t, at + j, at + plane + j, rows, pitch, width, w_rows)
+
+
+@njit
+def multiply_tiles(begin, end, tiling, first_unit, t, w, w_cols, twist, scratch):
+    """Tasks (unit, row group): rows forward, the product over channels, rows back. scratch (private): (C/G | K/G)."""
+    z, products = scratch
+    rows, cols, channels = tiling.rows, tiling.cols, tiling.channels
+    width = VECTOR_BYTES // t.itemsize
+    pair = 2 * width
+    pitch = cols + width
+    plane = rows * pitch
+    outputs = tiling.K // tiling.G
+    depth = max(channels, outputs)
+    groups = rows // width
+    for task in range(begin, end):
+        unit, group = divmod(task, groups)
+        at = unit * depth * 2 * plane
+        g = (first_unit + unit) % tiling.G
+        for c in range(channels):
+            _forward_rows(t, at + c * 2 * plane, plane, pitch, group, z, c * pair, channels * pair, cols, w_cols, twist)
+        multiply_spectra(cols, z, 0, channels * pair, channels, w,
+                         (g * groups + group) * cols * outputs * channels * pair, products, 0, outputs * pair, outputs)  # fmt: skip
+        for k in range(outputs):
+            _inverse_rows(t, at + k * 2 * plane, plane, pitch, group, products, k * pair, outputs * pair, cols, w_cols,
+                          twist)  # fmt: skip
+
+
+@njit
+def inverse_tiles(begin, end, tiling, first_unit, t, w_rows, bias, y):
+    """Tasks (unit, k): transform the columns back and write y (flat), plus bias (K,) or empty."""
+    rows, cols = tiling.rows, tiling.cols
+    width = VECTOR_BYTES // t.itemsize
+    pitch = cols + width
+    plane = rows * pitch
+    outputs = tiling.K // tiling.G
+    depth = max(tiling.channels, outputs)
+    for task in range(begin, end):
+        unit, row = divmod(task, outputs)
+        pair, g = divmod(first_unit + unit, tiling.G)
+        k = g * outputs + row
+        at = (unit * depth + row) * 2 * plane
+        for j in range(0, cols if tiling.line else tiling.hop_w, width):
+            inverse(t, at + j, at + plane + j, rows, pitch, width, w_rows)
+        add = bias[k] if bias.size else y.dtype.type(0)
+        for part in range(2):
+            tile = 2 * pair + part
+            for r in range(valid_rows(tiling, tile)):
+                write_row(tiling, tile, k, r, t, at + part * plane + r * pitch, y, add)
+
+
+class Filters(NamedTuple):
+    """Prepared filters and the tables that go with them."""
+
+    w: np.ndarray  # flat (G, row groups, cols, K/G, C/G, re | im, L)
+    w_rows: np.ndarray
+    w_cols: np.ndarray
+    twist: np.ndarray  # ``turns`` of a line, else empty
+
+
+def units(tiling: Tiling) -> int:
+    """What a block counts: pairs of tiles, each group for itself."""
+    return tiling.pairs * tiling.G
+
+
+def _tile(tiling: Tiling, width: int) -> int:
+    return 2 * tiling.rows * (tiling.cols + width)
+
+
+def parts(tiling: Tiling, block: int, threads: int, dtype: np.dtype) -> list[Part]:
+    """Scratch: the block's tiles, and for each thread the blocks of one row group, before and after the product."""
+    width = lanes(dtype)
+    outputs = tiling.K // tiling.G
+    return [
+        ((block * max(tiling.channels, outputs) * _tile(tiling, width),), dtype),
+        ((threads, tiling.cols * tiling.channels * 2 * width), dtype),
+        ((threads, tiling.cols * outputs * 2 * width), dtype),
+    ]
+
+
+def prepare(tiling: Tiling, block: int, threads: int, taps: np.ndarray) -> Filters:
+    """Spectra of the dense taps (K, C/G·ΠB, R, S)."""
+    width, dtype = lanes(taps.dtype), taps.dtype
+    rows, cols, tasks = tiling.rows, tiling.cols, len(taps) * tiling.channels
+    twist = turns(rows, cols, dtype.name) if tiling.line else np.empty(0, dtype)
+    w = aligned_empty((tasks * rows * cols * 2,), dtype)
+    w_rows, w_cols = twiddles(rows, dtype.name), twiddles(cols, dtype.name)
+    tiles = aligned_empty((threads, _tile(tiling, width)), dtype)
+    blocks = aligned_empty((threads, cols * 2 * width), dtype)
+    parallel(forward_filters, tasks, threads, taps, tiling.G, rows, cols, tiling.line, w, w_rows, w_cols, twist,
+             private=list(zip(tiles, blocks, strict=True)))  # fmt: skip
+    return Filters(w, w_rows, w_cols, twist)
+
+
+def transform(tiling, first, count, threads, x, filters, buffers):
+    parallel(forward_tiles, count * tiling.channels, threads, tiling, x.reshape(-1), first, buffers[0], filters.w_rows)
+
+
+def multiply(tiling, first, count, threads, filters, buffers):
+    tiles, *private = buffers
+    tasks = count * (tiling.rows // lanes(tiles.dtype))
+    parallel(multiply_tiles, tasks, threads, tiling, first, tiles, filters.w, filters.w_cols, filters.twist,
+             private=list(zip(*private, strict=True)))  # fmt: skip
+
+
+def invert(tiling, first, count, threads, filters, buffers, bias, y):
+    parallel(inverse_tiles, count * (tiling.K // tiling.G), threads, tiling, first, buffers[0], filters.w_rows, bias,
+             y.reshape(-1))  # fmt: skip

@@ -1,0 +1,120 @@
+"""Stride and dilation made dense: any strided, dilated correlation is a sum of unit-stride ones.
+
+In each dimension let g = gcd(stride, dilation), e = lcm(stride, dilation), A = dilation / g, B = stride / g. Write
+the output as p = A·i + a with a < A and the tap as r = B·u + b with b < B. Then
+
+    p·stride + r·dilation = e·(i + u) + a·stride + b·dilation     because  A·stride = B·dilation = e,
+    y[A·i + a] = Σ_b Σ_u x_ab[i + u] · w_b[u],   x_ab[i] = x[e·i + a·stride + b·dilation − before],  w_b[u] = w[B·u + b]
+
+so each output phase a is a problem of its own (they join the batch) and each tap phase b is one more input channel.
+Dilation alone gives d² phase images with the same filter, stride alone the polyphase sum; no tap is ever a stuffed
+zero except the last of a phase when B does not divide the filter.
+"""
+
+from __future__ import annotations
+
+from math import gcd, prod
+from typing import NamedTuple
+
+import numpy as np
+
+from convbench.kernels.jit import njit
+from convbench.spec import ConvSpec
+
+Triple = tuple[int, int, int]
+
+
+class Lattice(NamedTuple):
+    """The dense problem of a 3-D spec: N·ΠA images of C·ΠB channels, correlated at unit stride with ``taps``."""
+
+    inputs: Triple  # D, H, W
+    outputs: Triple  # O, P, Q
+    stride: Triple
+    dilation: Triple
+    before: Triple  # leading padding
+    step: Triple  # e: input pixels between neighbours of one phase
+    out_phases: Triple  # A
+    tap_step: Triple  # B
+    tap_phases: Triple  # phases that hold a tap: min(B, filter)
+    phase_outputs: Triple  # outputs of the largest output phase, ⌈outputs / A⌉
+    taps: Triple  # taps of one phase, ⌈filter / B⌉
+
+    @classmethod
+    def of(cls, spec: ConvSpec) -> Lattice:
+        """For a spec with three spatial dimensions (``reductions.lift``)."""
+        pairs = list(zip(spec.stride, spec.dilation, strict=True))
+        out_phases = [d // gcd(s, d) for s, d in pairs]
+        tap_step = [s // gcd(s, d) for s, d in pairs]
+        rows = (
+            spec.spatial,
+            spec.output_spatial,
+            spec.stride,
+            spec.dilation,
+            [before for before, _ in spec.padding],
+            [s * d // gcd(s, d) for s, d in pairs],
+            out_phases,
+            tap_step,
+            [min(b, r) for b, r in zip(tap_step, spec.filter, strict=True)],
+            [-(-p // a) for p, a in zip(spec.output_spatial, out_phases, strict=True)],
+            [-(-r // b) for r, b in zip(spec.filter, tap_step, strict=True)],
+        )
+        return cls(*(tuple(map(int, row)) for row in rows))  # type: ignore[arg-type]
+
+    @property
+    def images(self) -> int:
+        """ΠA: output phases, images of the dense problem for each image of the spec."""
+        return prod(self.out_phases)
+
+    @property
+    def channels(self) -> int:
+        """ΠB: tap phases, channels of the dense problem for each channel of the spec."""
+        return prod(self.tap_phases)
+
+    def dense_taps(self, weight: np.ndarray) -> np.ndarray:
+        """w_b[u] for every phase b: (K, C/G, T, R, S) -> (K, C/G·ΠB, *taps); channel c·ΠB + b."""
+        for axis, (phases, step, taps) in enumerate(zip(self.tap_phases, self.tap_step, self.taps, strict=True)):
+            at = 2 + 2 * axis  # axes so far: K, C/G, b and u of each finished dimension
+            missing = step * taps - weight.shape[at]
+            padded = np.pad(weight, [(0, missing if i == at else 0) for i in range(weight.ndim)])
+            split = padded.reshape(*padded.shape[:at], taps, step, *padded.shape[at + 1 :])
+            weight = np.swapaxes(split, at, at + 1)[(slice(None),) * at + (slice(phases),)]
+        K, channels = weight.shape[:2]
+        ordered = weight.transpose(0, 1, 2, 4, 6, 3, 5, 7)
+        return np.ascontiguousarray(ordered).reshape(K, channels * self.channels, *self.taps)
+
+
+@njit
+def phase(index, phases):
+    """The triple at ``index`` of a row-major range over ``phases``."""
+    rest, w = divmod(index, phases[2])
+    d, h = divmod(rest, phases[1])
+    return d, h, w
+
+
+@njit
+def read_line(x, base, start, step, size, target, at, count):
+    """target[at + j] = x[base + i], i = start + j·step, where 0 ≤ i < size, else 0; for 0 ≤ j < count."""
+    first = min(count, max(0, -(start // step)))
+    last = max(first, min(count, (size - 1 - start) // step + 1))
+    for j in range(first):
+        target[at + j] = 0
+    source = base + start
+    if step == 1:
+        for j in range(first, last):
+            target[at + j] = x[source + j]
+    else:
+        for j in range(first, last):
+            target[at + j] = x[source + j * step]
+    for j in range(last, count):
+        target[at + j] = 0
+
+
+@njit
+def write_line(source, at, count, y, start, step, add):
+    """y[start + j·step] = source[at + j] + add for 0 ≤ j < count."""
+    if step == 1:
+        for j in range(count):
+            y[start + j] = source[at + j] + add
+    else:
+        for j in range(count):
+            y[start + j * step] = source[at + j] + add

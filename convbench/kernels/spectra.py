@@ -1,0 +1,110 @@
+"""Products of spectra with frequencies in the lanes: Y[k] = Σ_c X[c] · W[k, c] at every frequency.
+
+A block of frequencies is one vector wide and stored as [re | im], so that every operand is read and written in the
+order in which it lies in memory. This product suits few tiles or few channels; with many of both, ``fft_tiled``
+puts tiles in the rows and channels in the panels of ``brgemm``.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from convbench.kernels.fft import Complex
+from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.jit import njit
+from convbench.kernels.simd import INDEX, Vectors, index, pointer
+
+ROWS = 4  # output channels a register tile: 4·4 accumulators and the operands' vectors stay in registers
+
+
+@intrinsic(prefer_literal=True)
+def _dot(typingctx, x, x_start, w, w_start, w_step, y, y_start, depth, rows):
+    """y[r] = Σ_{c < depth} x[c] · w[r, c] for ``rows`` (a literal) r, complex, one vector of frequencies.
+
+    [re | im] of x[c] at x_start + c·2L, of w[r, c] at w_start + r·w_step + c·2L, of y[r] at y_start + r·2L.
+    """
+    height = rows.literal_value
+    signature = types.void(x, x_start, w, w_start, w_step, y, y_start, depth, rows)
+
+    def codegen(context, builder, sig, args):
+        v = Vectors(context, builder, x.dtype)
+        half, zero = index(v.lanes), ir.Constant(v.type, [0.0] * v.lanes)
+        xs, ws, ys = (pointer(context, builder, sig.args[i], args[i], args[i + 1]) for i in (0, 2, 5))
+
+        def block(base, at):
+            return v.load(base, at), v.load(base, builder.add(at, half))
+
+        entry = builder.block
+        loop, finish = builder.append_basic_block("channels"), builder.append_basic_block("finish")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        c = builder.phi(INDEX)
+        sums = [[builder.phi(v.type) for _ in range(4)] for _ in range(height)]
+        offset = builder.mul(c, index(2 * v.lanes))
+        re, im = block(xs, offset)
+        updated = []
+        for r, row in enumerate(sums):
+            w_re, w_im = block(ws, builder.add(offset, builder.mul(args[4], index(r))))
+            # kept apart until the end: chained, the two products of each part would wait for each other
+            products = (re, w_re), (im, w_im), (re, w_im), (im, w_re)
+            updated.append([v.fma(a, b, total) for (a, b), total in zip(products, row, strict=True)])
+        following = builder.add(c, index(1))
+        builder.cbranch(builder.icmp_signed("<", following, args[7]), loop, finish)
+        c.add_incoming(index(0), entry)
+        c.add_incoming(following, loop)
+        for row, values in zip(sums, updated, strict=True):
+            for total, value in zip(row, values, strict=True):
+                total.add_incoming(zero, entry)
+                total.add_incoming(value, loop)
+
+        builder.position_at_end(finish)
+        for r, (rr, ii, ri, ir_) in enumerate(updated):
+            v.store(builder.fsub(rr, ii), ys, index(2 * v.lanes * r))
+            v.store(builder.fadd(ri, ir_), ys, index(2 * v.lanes * r + v.lanes))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit
+def multiply_spectra(blocks, x, x_start, x_step, depth, w, w_start, y, y_start, y_step, rows):
+    """Y[f, k] = Σ_{c<depth} X[f, c] · W[f, k, c] for k < rows, f < blocks, with W contiguous from w_start.
+
+    X[f, c] is the block [re | im] at x_start + f·x_step + c·2L, Y[f, k] that at y_start + f·y_step + k·2L.
+    """
+    pair = 2 * VECTOR_BYTES // x.itemsize
+    for f in range(blocks):
+        x_at = x_start + f * x_step
+        y_at = y_start + f * y_step
+        w_at = w_start + f * rows * depth * pair
+        k = 0
+        while rows - k >= ROWS:
+            _dot(x, x_at, w, w_at + k * depth * pair, depth * pair, y, y_at + k * pair, depth, ROWS)
+            k += ROWS
+        while k < rows:
+            _dot(x, x_at, w, w_at + k * depth * pair, depth * pair, y, y_at + k * pair, depth, 1)
+            k += 1
+
+
+@intrinsic(prefer_literal=True)
+def turn(typingctx, z, start, w, w_start, conjugate):
+    """z *= w, or its conjugate if the literal ``conjugate`` is 1: one block [re | im] at ``start`` and ``w_start``."""
+    conjugated = conjugate.literal_value
+    signature = types.void(z, start, w, w_start, conjugate)
+
+    def codegen(context, builder, sig, args):
+        c = Complex(Vectors(context, builder, z.dtype))
+        zs = [pointer(context, builder, sig.args[0], args[0], at) for at in _halves(builder, args[1], c)]
+        ws = [pointer(context, builder, sig.args[2], args[2], at) for at in _halves(builder, args[3], c)]
+        re, im = c.load(*ws, index(0))
+        root = (re, builder.fneg(im)) if conjugated else (re, im)
+        c.store(c.mul(c.load(*zs, index(0)), root), *zs, index(0))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _halves(builder: ir.IRBuilder, start: ir.Value, c: Complex) -> tuple[ir.Value, ir.Value]:
+    return start, builder.add(start, index(c.vectors.lanes))
