@@ -1,0 +1,111 @@
+"""Vectors of the host's width as LLVM IR: what an ``@intrinsic`` needs to emit loops that LLVM would not vectorise so.
+
+Masked lanes touch no memory, so a vector may overhang an array as long as its mask does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from convbench.kernels.gemm import VECTOR_BYTES
+
+INDEX = ir.IntType(64)
+_LANE = ir.IntType(32)
+
+
+def index(value: int) -> ir.Constant:
+    return ir.Constant(INDEX, value)
+
+
+def pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, start: ir.Value) -> ir.Value:
+    """Address of element ``start`` of a Numba array."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
+
+
+class Vectors:
+    """Operations on one vector of ``lanes`` elements; addresses are (pointer to an element, index of an element)."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, dtype: Any) -> None:
+        size = dtype.bitwidth // 8
+        self.builder = builder
+        self.lanes = VECTOR_BYTES // size
+        self.type = ir.VectorType(context.get_data_type(dtype), self.lanes)
+        self._zero = ir.Constant(self.type, [0.0] * self.lanes)
+        self._align = size  # of an element: vectors may lie anywhere
+        suffix = f"v{self.lanes}f{dtype.bitwidth}"
+        mask = ir.VectorType(ir.IntType(1), self.lanes)
+        self._numbers = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
+        address = self.type.as_pointer()
+        self._fma = self._declare(f"llvm.fma.{suffix}", self.type, [self.type] * 3)
+        self._load = self._declare(f"llvm.masked.load.{suffix}.p0", self.type, [address, _LANE, mask, self.type])
+        addresses = ir.VectorType(self.type.element.as_pointer(), self.lanes)
+        self._gather = self._declare(
+            f"llvm.masked.gather.{suffix}.v{self.lanes}p0", self.type, [addresses, _LANE, mask, self.type]
+        )
+        self._store = self._declare(
+            f"llvm.masked.store.{suffix}.p0", ir.VoidType(), [self.type, address, _LANE, mask]
+        )
+
+    def _declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), name)
+
+    def _address(self, base: ir.Value, at: ir.Value) -> ir.Value:
+        return self.builder.bitcast(self.builder.gep(base, [at]), self.type.as_pointer())
+
+    def splat(self, value: ir.Value) -> ir.Value:
+        """``value`` in every lane."""
+        undefined = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
+        first = self.builder.insert_element(undefined, value, ir.Constant(_LANE, 0))
+        return self.builder.shuffle_vector(
+            first, undefined, ir.Constant(ir.VectorType(_LANE, self.lanes), [0] * self.lanes)
+        )
+
+    def mask(self, low: ir.Value, high: ir.Value, positions: ir.Value | None = None) -> ir.Value:
+        """Lanes i with low ≤ i < high (or their ``positions``, int64, in that range); the bounds lie anywhere."""
+        positions = self._numbers if positions is None else positions
+        return self.builder.and_(
+            self.builder.icmp_signed(">=", positions, self.splat(low)),
+            self.builder.icmp_signed("<", positions, self.splat(high)),
+        )
+
+    def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        """a · b + c, rounded once."""
+        return self.builder.call(self._fma, [a, b, c])
+
+    def load(self, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> ir.Value:
+        """The vector at ``base[at]``; lanes outside the mask are zero and read nothing."""
+        address = self._address(base, at)
+        if mask is None:
+            return self.builder.load(address, align=self._align)
+        return self.builder.call(self._load, [address, ir.Constant(_LANE, self._align), mask, self._zero])
+
+    def gather(self, base: ir.Value, stride: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:
+        """Elements base[i·stride]; lanes whose i·stride is not in low … high − 1 are zero and read nothing."""
+        positions = self.builder.mul(self._numbers, self.splat(stride))
+        size = ir.Constant(self._numbers.type, [self._align] * self.lanes)
+        first = self.splat(self.builder.ptrtoint(base, INDEX))
+        addresses = self.builder.inttoptr(
+            self.builder.add(first, self.builder.mul(positions, size)),
+            ir.VectorType(self.type.element.as_pointer(), self.lanes),
+        )
+        return self.builder.call(
+            self._gather, [addresses, ir.Constant(_LANE, self._align), self.mask(low, high, positions), self._zero]
+        )
+
+    def store(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> None:
+        """Write ``value`` at ``base[at]``; lanes outside the mask write nothing."""
+        address = self._address(base, at)
+        if mask is None:
+            self.builder.store(value, address, align=self._align)
+        else:
+            self.builder.call(self._store, [value, address, ir.Constant(_LANE, self._align), mask])
+
+    def pick(self, first: ir.Value, second: ir.Value, lanes: Sequence[int]) -> ir.Value:
+        """A vector of the named lanes of ``first`` (0 … L−1) and ``second`` (L … 2L−1)."""
+        return self.builder.shuffle_vector(
+            first, second, ir.Constant(ir.VectorType(_LANE, self.lanes), list(lanes))
+        )

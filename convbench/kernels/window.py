@@ -1,0 +1,190 @@
+"""Windows: the padded input under a block of output, in scratch that stays in cache, for ``kernels/stencil.py``.
+
+Rows are split by column phase, so that the taps of a strided problem read with unit stride too; padding, stride and
+dilation are settled here once, and no inner loop branches on them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from numba import types
+from numba.extending import intrinsic
+
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import round_up
+from convbench.kernels.simd import Vectors, index, pointer
+from convbench.kernels.stencil import ROWS, WIDTH, Chains, chains, lanes_of
+from convbench.spec import ConvSpec
+
+WINDOW_BYTES = 32 * 1024  # a window about fills L1
+COLS = 512  # outputs of a row that a block takes at most, unless the filter is wider
+
+
+class Window(NamedTuple):
+    """Where a lifted (3-D) problem's blocks of output find their pixels; lengths in elements.
+
+    A block is rows × cols outputs of one output plane. Its window holds ``slices`` input planes of ``height`` rows of
+    ``width`` elements; column j of a row lies at (j mod s)·(width / s) + ⌊j / s⌋ for column stride s.
+    """
+
+    image: tuple[int, int, int]  # D, H, W
+    output: tuple[int, int, int]  # O, P, Q
+    stride: tuple[int, int, int]
+    dilation: tuple[int, int, int]
+    before: tuple[int, int, int]  # padding before the image
+    rows: int
+    cols: int
+    slices: int  # the filter's depth T
+    reach: int  # input rows below an output row's own: (R − 1)·dilation
+    height: int
+    width: int
+    step: int  # from one row of a tile to the next: an output row's stride, or one vector where P = 1 (folded rows)
+    lanes: int
+
+    @property
+    def size(self) -> int:
+        """Elements of scratch that hold the window, and the vectors that the last tile reads beyond it."""
+        return self.slices * self.height * self.width + (ROWS + 1) * self.lanes
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Blocks of rows and of columns that cover one output plane."""
+        return -(-self.output[1] // self.rows), -(-self.output[2] // self.cols)
+
+
+def _window(spec: ConvSpec, rows: int, cols: int) -> Window:
+    lanes = lanes_of(spec.np_dtype)
+    (slices, R, S), (_, dh, dw), (_, sh, sw) = spec.filter, spec.dilation, spec.stride
+    folded = spec.output_spatial[1] == 1
+    reach = (R - 1) * dh
+    width = sw * round_up(cols + (S - 1) * dw // sw, lanes)
+    if sh * width * spec.itemsize % 4096 == 0:  # rows of a tile would fall on the same cache set
+        width += sw * lanes
+    return Window(
+        image=spec.spatial, output=spec.output_spatial, stride=spec.stride, dilation=spec.dilation,
+        before=tuple(before for before, _ in spec.padding), rows=rows, cols=cols, slices=slices, reach=reach,
+        height=((1 if folded else round_up(rows, ROWS)) - 1) * sh + reach + 1, width=width,
+        step=lanes if folded else sh * width, lanes=lanes,
+    )  # fmt: skip
+
+
+def window(spec: ConvSpec, limit: int | None = None) -> Window:
+    """Blocks of a lifted problem: windows of about WINDOW_BYTES, halos no larger than the block, the block balanced.
+
+    Beyond ``limit`` bytes the smallest block is taken instead, whatever its halo costs.
+    """
+    (slices, R, S), (_, dh, dw), (_, sh, sw) = spec.filter, spec.dilation, spec.stride
+    (_, P, Q), lanes = spec.output_spatial, lanes_of(spec.np_dtype)
+    cols = _share(Q, max(COLS if P > 1 else WINDOW_BYTES // spec.itemsize, 2 * (S - 1) * dw // sw), WIDTH * lanes)
+    held = WINDOW_BYTES // spec.itemsize // (slices * _window(spec, 1, cols).width)
+    rows = _share(P, max((held - (R - 1) * dh - 1) // sh + 1, (R - 1) * dh // sh, 1), ROWS)
+    chosen = _window(spec, rows, cols)
+    if limit is not None and chosen.size * spec.itemsize > limit:
+        return _window(spec, min(P, ROWS), min(Q, lanes))
+    return chosen
+
+
+def _share(extent: int, most: int, unit: int) -> int:
+    """Length of the equal parts, whole units each, that ``extent`` is cut into: about ``most`` each."""
+    parts = -(-extent // round_up(most, unit))
+    return min(extent, round_up(-(-extent // parts), unit))
+
+
+@lru_cache(maxsize=256)
+def window_chains(spec: ConvSpec, window: Window) -> Chains:
+    """The taps of a lifted problem's whole filter, in row-major order, as chains in its window."""
+    (T, R, S), (_, dh, dw), sw = spec.filter, spec.dilation, spec.stride[2]
+    phase = window.width // sw
+    offsets = [
+        (t * window.height + r * dh) * window.width + s * dw % sw * phase + s * dw // sw
+        for t in range(T) for r in range(R) for s in range(S)
+    ]  # fmt: skip
+    return chains(offsets, window.step)
+
+
+@intrinsic
+def _copy_vector(typingctx, x, start, low, high, out, at):
+    """out[at + i] = x[start + i] where low ≤ i < high, else 0, for one vector's lanes i."""
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        source = pointer(context, builder, sig.args[0], args[0], args[1])
+        target = pointer(context, builder, sig.args[4], args[4], args[5])
+        vectors.store(vectors.load(source, index(0), vectors.mask(args[2], args[3])), target, index(0))
+        return context.get_dummy_value()
+
+    return types.void(x, start, low, high, out, at), codegen
+
+
+@intrinsic
+def _split_vectors(typingctx, x, start, low, high, out, even, odd):
+    """The same for two vectors' lanes, those of even i stored at out[even …], of odd i at out[odd …]."""
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        source = pointer(context, builder, sig.args[0], args[0], args[1])
+        loaded = []
+        for begin in (0, vectors.lanes):
+            bounds = [builder.sub(bound, index(begin)) for bound in args[2:4]]
+            loaded.append(vectors.load(source, index(begin), vectors.mask(*bounds)))
+        for parity, at in enumerate(args[5:7]):
+            target = pointer(context, builder, sig.args[4], args[4], at)
+            vectors.store(vectors.pick(*loaded, range(parity, 2 * vectors.lanes, 2)), target, index(0))
+        return context.get_dummy_value()
+
+    return types.void(x, start, low, high, out, even, odd), codegen
+
+
+@intrinsic
+def _gather_vector(typingctx, x, start, stride, low, high, out, at):
+    """out[at + i] = x[start + i·stride] where low ≤ i·stride < high, else 0, for one vector's lanes i."""
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        source = pointer(context, builder, sig.args[0], args[0], args[1])
+        target = pointer(context, builder, sig.args[5], args[5], args[6])
+        vectors.store(vectors.gather(source, args[2], args[3], args[4]), target, index(0))
+        return context.get_dummy_value()
+
+    return types.void(x, start, stride, low, high, out, at), codegen
+
+
+@njit
+def pad_window(x, channel, o, p, q, rows, window, out):
+    """Fill ``out`` with the window of ``rows`` output rows from (o, p, q) on, zero outside the image.
+
+    x flat, ``channel`` = n·C + c; ``rows`` ≤ window.rows is rounded up to whole tiles.
+    """
+    D, H, W = window.image
+    stride = window.stride[2]
+    first = q * stride - window.before[2]
+    count = 1 if window.output[1] == 1 else (rows + ROWS - 1) // ROWS * ROWS
+    height = (count - 1) * window.stride[1] + window.reach + 1
+    phase = window.width // stride
+    for t in range(window.slices):
+        d = o * window.stride[0] + t * window.dilation[0] - window.before[0]
+        for i in range(height):
+            h = p * window.stride[1] + i - window.before[1]
+            at = (t * window.height + i) * window.width
+            if 0 <= d < D and 0 <= h < H:
+                start = ((channel * D + d) * H + h) * W + first
+                low, high = -first, W - first
+            else:
+                start, low, high = 0, 0, 0
+            if stride == 1:
+                for j in range(0, phase, window.lanes):
+                    _copy_vector(x, start + j, low - j, high - j, out, at + j)
+            elif stride == 2:
+                for j in range(0, phase, window.lanes):
+                    _split_vectors(x, start + 2 * j, low - 2 * j, high - 2 * j, out, at + j, at + phase + j)
+            else:
+                for f in range(stride):
+                    for j in range(0, phase, window.lanes):
+                        from_, to = f + j * stride, f * phase + j
+                        _gather_vector(x, start + from_, stride, low - from_, high - from_, out, at + to)
+    end = window.slices * window.height * window.width
+    for j in range(end, end + (ROWS + 1) * window.lanes, window.lanes):
+        _copy_vector(x, 0, 0, 0, out, j)
+
