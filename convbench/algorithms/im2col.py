@@ -69,7 +69,7 @@ def transform(plan, x, state, bias, y, work, block):
     before = tuple(b for b, _ in spec.padding)
     parallel(copy_patches, len(rows), plan.threads, x.reshape(spec.input_shape), image,
              group * spec.weight_shape[1], spec.filter, spec.stride, spec.dilation, before, spec.output_spatial,
-             first, count, rows)  # fmt: skip
+             first, count, rows.reshape(-1))  # fmt: skip
 
 
 def multiply(plan, x, state, bias, y, work, block):

@@ -91,7 +91,7 @@ def multiply_patches(begin, end, x, filter_size, stride, dilation, before, panel
             rest, s = divmod(tap, filter_size[2])
             t, r = divmod(rest, filter_size[1])
             copy_patch_row(x, n, g * inputs + channel, (t, r, s), stride, dilation, before, (O, P, Q), first, count,
-                           mine[j])  # fmt: skip
+                           a, j * rows)  # fmt: skip
         for panel in range(count_k):
             brgemm(count, depth, 1, a, 0, zero, rows, b, (g * count_k + panel) * depth * width, zero, c, 0, width,
                    False)  # fmt: skip

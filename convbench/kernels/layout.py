@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convbench.kernels.jit import njit
+from convbench.kernels.lines import clear_line, copy_line
 from convbench.spec import ConvSpec
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
@@ -86,8 +87,9 @@ class Polyphase(NamedTuple):
 
 @njit
 def polyphase_pad(begin, end, x, padded, plane, phases, size, stride, before):
-    """Fill channels ``begin`` ≤ n·C + c < ``end`` of ``padded`` (flat) from x (N·C, D, H, W), zero outside the image."""
+    """Fill channels ``begin`` ≤ n·C + c < ``end`` of ``padded`` from x (N·C, D, H, W), zero outside the image; flat."""
     _, depth, height, width = x.shape
+    source = x.reshape(x.size)
     for channel in range(begin, end):
         at = channel * plane
         for fd in range(phases[0]):
@@ -100,18 +102,10 @@ def polyphase_pad(begin, end, x, padded, plane, phases, size, stride, before):
                         for h in range(size[1]):
                             j = h * stride[1] + fh - before[1]
                             if i < 0 or i >= depth or j < 0 or j >= height:
-                                for w in range(size[2]):
-                                    padded[at + w] = 0
+                                clear_line(padded, at, size[2])
                             else:
-                                for w in range(first):
-                                    padded[at + w] = 0
-                                start = first * stride[2] + fw - before[2]
-                                if stride[2] == 1:
-                                    for w in range(last - first):
-                                        padded[at + first + w] = x[channel, i, j, start + w]
-                                else:
-                                    for w in range(last - first):
-                                        padded[at + first + w] = x[channel, i, j, start + w * stride[2]]
-                                for w in range(last, size[2]):
-                                    padded[at + w] = 0
+                                start = ((channel * depth + i) * height + j) * width + first * stride[2] + fw - before[2]
+                                clear_line(padded, at, first)
+                                copy_line(padded, at + first, source, start, stride[2], last - first)
+                                clear_line(padded, at + last, size[2] - last)
                             at += size[2]
