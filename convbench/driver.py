@@ -75,7 +75,8 @@ class Kernel:
         self.algorithm = algorithm.name
         self.spec = spec
         self.threads = threads
-        self.plan = algorithm.plan(spec, threads, workspace_limit)
+        planned = spec if spec.N else spec.replace(input_shape=(1, *spec.input_shape[1:]))  # an empty batch never runs
+        self.plan = algorithm.plan(planned, threads, workspace_limit)
         self.workspace_bytes = int(algorithm.workspace(self.plan))
         if workspace_limit is not None and self.workspace_bytes > workspace_limit:
             raise Unsupported(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -16,7 +17,7 @@ def oracle(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, spec: ConvSpec
     """
     wide = np.float64 if spec.dtype == "float32" else np.longdouble
     x = np.pad(x.astype(wide), [(0, 0), (0, 0), *spec.padding])
-    x = x.reshape(spec.N, spec.groups, -1, *x.shape[2:])
+    x = x.reshape(spec.N, spec.groups, spec.C // spec.groups, *x.shape[2:])
     w = w.astype(wide).reshape(spec.groups, -1, *w.shape[1:])
     y = np.zeros((spec.N, spec.groups, w.shape[1], *spec.output_spatial), wide)
     for tap in product(*map(range, spec.filter)):
@@ -24,7 +25,7 @@ def oracle(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, spec: ConvSpec
             slice(r * d, r * d + (p - 1) * s + 1, s)
             for r, d, p, s in zip(tap, spec.dilation, spec.output_spatial, spec.stride, strict=True)
         )
-        pixels = x[(..., *at)].reshape(spec.N, spec.groups, x.shape[2], -1)
+        pixels = x[(..., *at)].reshape(*x.shape[:3], prod(spec.output_spatial))
         y += (w[(..., *tap)] @ pixels).reshape(y.shape)
     y = y.reshape(spec.output_shape)
     return y if bias is None else y + bias.astype(wide).reshape(-1, *(1 for _ in spec.filter))

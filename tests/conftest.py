@@ -1,0 +1,39 @@
+"""What every test shares: Hypothesis profiles, one cache of compiled code, and no measurements of the user's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from convbench import machine
+
+# Compilation is what costs time: every pytest-xdist process and every subprocess shares one directory, wherever the
+# tests point $CONVBENCH_CACHE. Numba reads the variable when it is imported, so it is set before any test module is.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(machine.cache_dir() / "numba"))
+
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_measurements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Choices and machine constants that the developer has measured must not decide what a test sees."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        machine.current.cache_clear()
+        yield
+
+
+@pytest.fixture
+def user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty user's cache of this test's own."""
+    path = tmp_path / "user_cache"
+    monkeypatch.setenv("CONVBENCH_CACHE", str(path))
+    machine.current.cache_clear()
+    yield path
+    machine.current.cache_clear()
