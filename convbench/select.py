@@ -16,6 +16,7 @@ from convbench.choices import Measured
 from convbench.driver import Kernel, checked_limits
 from convbench.kernels.threads import available
 from convbench.spec import ConvSpec, SpecError
+from convbench.units import NOTHING, count, scientific, seconds, size
 
 ADMITTED = 8.0  # times the direct sum's error bound: what ``auto`` accepts when no max_error is given
 NONFINITE = (None, "local")
@@ -53,41 +54,20 @@ class Explanation:
 
     def __str__(self) -> str:
         how = "prepared filter" if self.prepared else "preparation paid in every call"
-        lines = [f"{self.spec}: {self.threads} thread{'s' * (self.threads > 1)}, {how}"]
         width = max((len(row.algorithm) for row in self.rows), default=0)
-        header = (
-            f"  {'algorithm':{width}}  {'measured':>10}  {'predicted':>10}  {'error ≤':>8}  {'scratch':>9}  verdict"
-        )
-        lines.append(header)
+        line = f"  {{:{width}}}  {{:>10}}  {{:>10}}  {{:>8}}  {{:>9}}  {{}}"
+        lines = [
+            f"{self.spec}: {count(self.threads, 'thread')}, {how}",
+            line.format("algorithm", "measured", "predicted", "error ≤", "scratch", "verdict"),
+        ]
         for position, row in enumerate(self.rows):
+            times = seconds(row.time(self.prepared)), seconds(row.predicted)
+            needs = (NOTHING, NOTHING)
+            if row.kernel is not None:
+                needs = scientific(row.kernel.error_bound), size(row.kernel.workspace_bytes)
             verdict = row.reason or ("chosen" if position == 0 else "slower")
-            planned = row.kernel
-            lines.append(
-                f"  {row.algorithm:{width}}  {seconds(row.time(self.prepared)):>10}  {seconds(row.predicted):>10}  "
-                f"{planned.error_bound if planned else float('nan'):>8.1e}  "
-                f"{size(planned.workspace_bytes) if planned else '–':>9}  {verdict}".replace("     nan", "       –")
-            )
+            lines.append(line.format(row.algorithm, *times, *needs, verdict))
         return "\n".join(lines)
-
-
-def seconds(value: float | None) -> str:
-    """A time for reading: three significant digits and a unit."""
-    if value is None:
-        return "–"
-    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value / 1e-6:.3g} µs"
-
-
-def size(count: int) -> str:
-    """Bytes for reading, in binary units."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:.3g} GiB"
 
 
 def explain(
