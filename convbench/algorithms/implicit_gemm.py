@@ -1,11 +1,11 @@
-"""Implicit GEMM: patches packed straight into the micro-kernel's operand, a block of pixels at a time.
+"""Implicit GEMM: patches packed straight into the micro-kernel's operand, a block at a time.
 
     y[n, k, p] = Σ_j w[k, j] · patch[j, p],   j = (c, r, s)
 
-as im2col, but the patch matrix never exists: a block of pixels × C/G·R·S is packed, multiplied with every filter panel
-by ``brgemm`` and forgotten (Chetlur et al. 2014, "cuDNN: Efficient Primitives for Deep Learning", arXiv:1410.0759,
-§3). Memory: one such block a thread, at most L2 or ``workspace_limit``. Error: the direct sum's
-(``algorithm.direct_error``).
+as im2col, but the patch matrix never exists: of a block of pixels, ``depth`` rows j at a time are packed, multiplied
+with every filter panel by ``brgemm`` into accumulators, and forgotten (Chetlur et al. 2014, "cuDNN: Efficient
+Primitives for Deep Learning", arXiv:1410.0759, §3). Memory: one packed block and its accumulators a thread, a few
+hundred KB; ``workspace_limit`` shortens the block. Error: the direct sum's (``algorithm.direct_error``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, terms
-from convbench.kernels.gemm import TILE_ROWS, brgemm, pack_panels, panel_width
+from convbench.kernels.gemm import brgemm, pack_panels, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
 from convbench.kernels.panels import operand_or_empty, panel_count, scatter
@@ -26,8 +26,8 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
-BLOCK_BYTES = 384 * 1024  # packed patches a block: less than the L2 of any core of the last decade's servers
-MAX_TILES = 16  # register tiles a block: enough to pay for reading the panels once
+ROWS = (112, 56, 28, 14, 4, 1)  # pixels a block, the most that fits: every panel is read once a block
+DEPTH = 512  # rows of the patch matrix packed at a time: 512 × 112 float32 stay in L2
 EFFICIENCY = 0.7  # of peak inside full tiles
 
 
@@ -39,16 +39,18 @@ class Plan(NamedTuple):
 
 
 def parts(plan):
+    """Packed patches (depth, rows) and accumulators (panels, rows, NR), of each thread."""
     spec = plan.spec
-    shapes = (plan.threads, terms(spec), plan.rows), (plan.threads, plan.rows, panel_width(spec.np_dtype))
-    return [(shape, spec.np_dtype) for shape in shapes]
+    packed = (plan.threads, min(DEPTH, terms(spec)), plan.rows)
+    return [
+        (shape, spec.np_dtype)
+        for shape in (packed, (plan.threads, panel_count(spec), plan.rows, panel_width(spec.np_dtype)))
+    ]
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     lifted, pixels = lift(spec, 3), prod(spec.output_spatial)
-    tiles = BLOCK_BYTES // (terms(spec) * spec.itemsize * TILE_ROWS)
-    candidates = [TILE_ROWS * max(1, min(MAX_TILES, tiles)), TILE_ROWS, 4, 1]
-    for rows in candidates:
+    for rows in ROWS:
         chosen = Plan(spec, threads, lifted, min(pixels, rows))
         needed = scratch_bytes(parts(chosen))
         if workspace_limit is None or needed <= workspace_limit:
@@ -67,35 +69,41 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
 
 
 @njit
-def multiply_patches(begin, end, x, filter_size, stride, dilation, before, panels, zero, bias, y, packed, tile, slot):
-    """Tasks (n, g, pixel block): pack the block's patches, then one brgemm and one ``scatter`` a panel.
+def multiply_patches(
+    begin, end, x, filter_size, stride, dilation, before, panels, zero, bias, y, packed, product, slot
+):
+    """Tasks (n, g, pixel block): pack a slice of the block's patches, one brgemm a panel, next slice; then ``scatter``.
 
-    ``slot`` (one int64) says which of the threads' private ``packed`` (threads, depth, rows) and ``tile`` is ours.
+    ``slot`` (one int64) says which of the threads' private ``packed`` (threads, depth, rows) and ``product``
+    (threads, panels, rows, NR) is ours.
     """
     G, count_k, depth, width = panels.shape
     _, _, O, P, Q = y.shape
     taps = filter_size[0] * filter_size[1] * filter_size[2]
     channels, inputs = y.shape[1] // G, depth // taps
-    rows = packed.shape[2]
+    _, slice_, rows = packed.shape
     pixels = O * P * Q
     blocks = -(-pixels // rows)
-    mine, product = packed[slot[0]], tile[slot[0]]
-    a, b, c = mine.reshape(mine.size), panels.reshape(panels.size), product.reshape(product.size)
+    mine, sums = packed[slot[0]], product[slot[0]]
+    a, b, c = mine.reshape(mine.size), panels.reshape(panels.size), sums.reshape(sums.size)
     for task in range(begin, end):
         rest, block = divmod(task, blocks)
         n, g = divmod(rest, G)
         first = block * rows
         count = min(rows, pixels - first)
-        for j in range(depth):
-            channel, tap = divmod(j, taps)
-            rest, s = divmod(tap, filter_size[2])
-            t, r = divmod(rest, filter_size[1])
-            copy_patch_row(x, n, g * inputs + channel, (t, r, s), stride, dilation, before, (O, P, Q), first, count,
-                           a, j * rows)  # fmt: skip
+        for start in range(0, depth, slice_):
+            some = min(slice_, depth - start)
+            for j in range(some):
+                channel, tap = divmod(start + j, taps)
+                rest, s = divmod(tap, filter_size[2])
+                t, r = divmod(rest, filter_size[1])
+                copy_patch_row(x, n, g * inputs + channel, (t, r, s), stride, dilation, before, (O, P, Q), first, count,
+                               a, j * rows)  # fmt: skip
+            for panel in range(count_k):
+                b_start = ((g * count_k + panel) * depth + start) * width
+                brgemm(count, some, 1, a, 0, zero, rows, b, b_start, zero, c, panel * rows * width, width, start > 0)
         for panel in range(count_k):
-            brgemm(count, depth, 1, a, 0, zero, rows, b, (g * count_k + panel) * depth * width, zero, c, 0, width,
-                   False)  # fmt: skip
-            scatter(product, first, count, P, Q, y, n, g * channels + panel * width, channels, bias)
+            scatter(sums[panel], first, count, P, Q, y, n, g * channels + panel * width, channels, bias)
 
 
 ZERO = np.zeros(1, np.int64)
@@ -103,11 +111,11 @@ ZERO = np.zeros(1, np.int64)
 
 def run(plan, x, state, bias, y, work):
     spec = plan.lifted
-    packed, tile = carve(work, parts(plan))
+    packed, product = carve(work, parts(plan))
     before = tuple(b for b, _ in spec.padding)
     tasks = spec.N * spec.groups * -(-prod(spec.output_spatial) // plan.rows)
     parallel(multiply_patches, tasks, plan.threads, x.reshape(spec.input_shape), spec.filter, spec.stride,
-             spec.dilation, before, state, ZERO, operand_or_empty(bias, y), y.reshape(spec.output_shape), packed, tile,
+             spec.dilation, before, state, ZERO, operand_or_empty(bias, y), y.reshape(spec.output_shape), packed, product,
              private=np.arange(plan.threads).reshape(-1, 1))  # fmt: skip
 
 
