@@ -100,6 +100,12 @@ def test_winners_are_our_own_and_the_unprepared_one_pays_for_preparation(run: Pa
     assert choice["unprepared_s"] == pytest.approx(2.11e-3, rel=0.01)
 
 
+def test_the_rows_name_the_same_winner_of_our_own(run: Path) -> None:
+    frame = cells(run)
+    assert list(frame.loc[frame["own_winner"], "algorithm"]) == list(winners(run)["prepared"])
+    assert " ".join(sorted(frame.loc[frame["own_tied"], "algorithm"])) == winners(run)["prepared_tied"].item()
+
+
 def test_a_wrong_algorithm_never_wins(tmp_path: Path) -> None:
     problem = result()
     problem.cells[0].status, problem.cells[0].reason = "failed", "error 3e-2 exceeds the bound 2e-6"

@@ -15,6 +15,7 @@ from pyperf import Benchmark
 from convbench.bench.environment import Facts
 from convbench.bench.samples import load
 from convbench.bench.stats import Standing, standings
+from convbench.machine import write_atomic
 from convbench.spec import ConvSpec
 
 SAMPLES = "samples.json"
@@ -29,7 +30,7 @@ FACTS = (
 )
 ANALYSIS = (
     *("time", "time_low", "time_high", "best_ratio", "ratio_low", "ratio_high", "tied", "winner", "rounds"),
-    *("peak_fraction", "bandwidth_fraction", "ndim"),
+    *("own_tied", "own_winner", "peak_fraction", "bandwidth_fraction", "ndim"),
 )
 COLUMNS = (*FACTS, *ANALYSIS)
 TEXT = ("suite", "spec", "problem_name", "weights", "algorithm", "status", "reason", "cache", "repro")
@@ -77,7 +78,7 @@ def cells(run: str | Path) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in TEXT:
         frame[column] = frame[column].fillna("").astype(str)
-    for column in ("tied", "winner", "peer"):
+    for column in ("tied", "winner", "own_tied", "own_winner", "peer"):
         frame[column] = frame[column].fillna(0).astype(bool)
     return frame
 
@@ -110,10 +111,10 @@ def environment_of(run: str | Path) -> Facts:
     return _common([problem.shared for problem in problems(run)])
 
 
-def write_csv(run: str | Path) -> Path:
-    """Write ``cells.csv`` beside the run's samples; gives its path."""
+def write_csv(run: str | Path, frame: pd.DataFrame | None = None) -> Path:
+    """Write ``cells.csv`` beside the run's samples: ``frame``, or what ``cells`` gives; returns its path."""
     path = _samples_path(run).with_name(CELLS)
-    cells(run).to_csv(path, index=False, float_format="%.6g")
+    write_atomic(path, (cells(run) if frame is None else frame).to_csv(index=False, float_format="%.6g"))
     return path
 
 
@@ -160,13 +161,24 @@ def _rounds(benchmark: Benchmark, beside: bool = False) -> dict[Key, float]:
 
 def _rows(problem: Problem) -> Iterator[dict[str, Any]]:
     ranking = standings(problem.contenders(), problem.tie_break())
+    own = _own_standings(ranking, problem)
     for name, facts in sorted(problem.facts.items()):
         row = {column: facts.get(column, problem.shared.get(column)) for column in FACTS}
         row |= {"ndim": ConvSpec.parse(str(row["spec"])).ndim, "rounds": len(problem.samples.get(name, ()))}
         if name in ranking:
             row |= _analysis(ranking[name], problem, name)
+        if name in own:
+            row |= {"own_tied": own[name].tied, "own_winner": own[name].winner}
         for member in problem.members:
             yield row | {"suite": member["suite"], "problem_name": member["name"], "repeats": member["repeats"]}
+
+
+def _own_standings(ranking: Mapping[str, Standing], problem: Problem) -> dict[str, Standing]:
+    """The standings without the peers; those of ``ranking`` stay as they are while no peer is in the winner set."""
+    own = {name: standing for name, standing in ranking.items() if not problem.facts[name].get("peer")}
+    if not any(standing.tied for name, standing in ranking.items() if name not in own):
+        return own
+    return standings(problem.contenders(peers=False), problem.tie_break())
 
 
 def _analysis(standing: Standing, problem: Problem, name: str) -> dict[str, Any]:
