@@ -37,13 +37,17 @@ class Phases:
     """A ``run`` made of named steps, called in order for every block; the driver can time them apart.
 
     Without ``blocks`` each step takes run's six arguments; with it, ``blocks(plan)`` rounds, and the block's number
-    as a seventh.
+    as a seventh. ``fused``, if given, is a run that does the same in one call; the steps then serve only for timing.
     """
 
     steps: tuple[tuple[str, Callable[..., None]], ...]
     blocks: Callable[[Any], int] | None = None
+    fused: Callable[..., None] | None = None
 
     def __call__(self, plan: Any, x: Any, state: Any, bias: Any, y: Any, work: Any) -> None:
+        if self.fused is not None:
+            self.fused(plan, x, state, bias, y, work)
+            return
         for _, call in self.calls(plan, x, state, bias, y, work):
             call()
 
@@ -55,9 +59,14 @@ class Phases:
                 yield name, lambda step=step, tail=tail: step(plan, *arguments, *tail)
 
 
-def phases(*, blocks: Callable[[Any], int] | None = None, **steps: Callable[..., None]) -> Phases:
+def phases(
+    *,
+    blocks: Callable[[Any], int] | None = None,
+    fused: Callable[..., None] | None = None,
+    **steps: Callable[..., None],
+) -> Phases:
     """``run=phases(pad=…, multiply=…)``: the named functions are called in the order given (see :class:`Phases`)."""
-    return Phases(tuple(steps.items()), blocks)
+    return Phases(tuple(steps.items()), blocks, fused)
 
 
 def unit_roundoff(dtype: str) -> float:
