@@ -29,7 +29,7 @@ class _Writable:
         self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
-def _operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
+def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
     """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one."""
     try:
         array = np.asarray(array)
@@ -103,13 +103,13 @@ class Kernel:
         return Layer(self, self._algorithm.prepare(self.plan, weight), None if bias is None else bias.copy())
 
     def _input(self, input: Any) -> np.ndarray:
-        return _operand(input, self.spec.input_shape, self.spec.np_dtype, "input")
+        return operand(input, self.spec.input_shape, self.spec.np_dtype, "input")
 
     def _weight(self, weight: Any) -> np.ndarray:
-        return _operand(weight, self.spec.weight_shape, self.spec.np_dtype, "weight")
+        return operand(weight, self.spec.weight_shape, self.spec.np_dtype, "weight")
 
     def _bias(self, bias: Any) -> np.ndarray | None:
-        return None if bias is None else _operand(bias, (self.spec.K,), self.spec.np_dtype, "bias")
+        return None if bias is None else operand(bias, (self.spec.K,), self.spec.np_dtype, "bias")
 
     def _output(self, out: np.ndarray | None, *reads: np.ndarray | None) -> np.ndarray:
         """A C-contiguous array to compute into: ``out`` itself where its memory allows."""
