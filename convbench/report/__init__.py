@@ -1,0 +1,52 @@
+"""From the record of a run to its report: cells.csv, report.md, report.html and charts as PNG and SVG."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from convbench.bench import records
+from convbench.machine import write_atomic
+from convbench.report import charts, page
+from convbench.report.tables import winner_table, winner_text
+
+__all__ = ["winner_table", "winner_text", "write"]
+
+
+def write(run: str | Path) -> Path:
+    """Write everything a reader needs beside the samples of a run (a results directory); gives the page's path.
+
+    cells.csv, report.md, report.html, charts/*.svg and charts/*.png. Each file is replaced in one step; charts of an
+    earlier report of the run are removed. FileNotFoundError or ValueError when there is no record, OSError when the
+    directory cannot be written.
+    """
+    directory = Path(run)
+    cells = records.cells(directory)
+    winners = winner_table(cells)
+    drawn = _draw(directory / "charts", charts.figures(cells, winners))
+    report = page.Report(directory.resolve().name, cells, winners, drawn, records.environment_of(directory))
+    records.write_csv(directory, cells)
+    write_atomic(directory / "report.md", page.markdown(report))
+    write_atomic(directory / "report.html", page.html(report))
+    return directory / "report.html"
+
+
+def _draw(directory: Path, figures: list[charts.Figure]) -> list[tuple[charts.Figure, str]]:
+    """Each chart with its SVG; files of both kinds in the directory, rasterised while the next chart is laid out."""
+    drawn, written = [], []
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        for figure in figures:
+            svg = charts.svg(figure)
+            drawn.append((figure, svg))
+            written.append(pool.submit(_save, directory / figure.name, svg))
+    kept = {path for paths in written for path in paths.result()}
+    for path in {*directory.glob("*.svg"), *directory.glob("*.png")} - kept:
+        path.unlink()
+    return drawn
+
+
+def _save(stem: Path, svg: str) -> tuple[Path, Path]:
+    vector, raster = stem.with_suffix(".svg"), stem.with_suffix(".png")
+    write_atomic(vector, svg)
+    write_atomic(raster, charts.png(svg))
+    return vector, raster

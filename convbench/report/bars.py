@@ -1,0 +1,131 @@
+"""Charts with one row per problem or algorithm: speed-up over a baseline, and part of the machine's limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from convbench.report.curves import colour_of, times_axis
+from convbench.report.layout import LogAxis, stack
+from convbench.report.palette import INK, MUTED, PAPER, Style
+from convbench.report.problems import KEY
+from convbench.report.tables import geometric_mean, with_ratios
+from convbench.units import ratio
+
+__all__ = ["peak_chart", "speedup_chart", "winner_speedup_chart"]
+
+WIDTH, ROW = 520, 22
+
+
+def _rows(names: Sequence[str], field: str) -> alt.Y:
+    """One row per name, in the order given."""
+    axis = alt.Axis(title=None, ticks=False, domain=False, labelPadding=8)
+    return alt.Y(f"{field}:N", sort=list(dict.fromkeys(names)), axis=axis)
+
+
+def _mark(at: float, **options: Any) -> alt.Chart:
+    """A vertical line at a value of the x axis."""
+    return alt.Chart(pd.DataFrame({"x": [at]})).mark_rule(color=INK, strokeWidth=1, **options).encode(x=alt.X("x:Q"))
+
+
+def _right(rows: pd.DataFrame, y: alt.Y) -> alt.Chart:
+    """A column of text at the right edge."""
+    return (
+        alt.Chart(rows)
+        .mark_text(align="left", dx=10, color=MUTED, fontSize=12)
+        .encode(x=alt.value(WIDTH), y=y, text=alt.Text("text:N"))
+    )
+
+
+def speedup_chart(frame: pd.DataFrame, baseline: str, styles: Sequence[Style], title: str) -> alt.LayerChart:
+    """Per algorithm: its speed-up over the baseline on each problem, and the geometric mean; hollow where predicted."""
+    cells = with_ratios(frame)[[*KEY, "algorithm", "ratio", "predicted"]].dropna(subset="ratio")
+    base = cells[cells["algorithm"] == baseline]
+    cells = cells[cells["algorithm"] != baseline].merge(base, on=KEY, suffixes=("", "_base"))
+    cells["speedup"] = cells["ratio_base"] / cells["ratio"]
+    cells["predicted"] |= cells["predicted_base"]
+    cells = cells[["algorithm", "speedup", "predicted"]]
+    groups = cells.groupby("algorithm")["speedup"]
+    means = pd.DataFrame({"mean": groups.apply(geometric_mean), "n": groups.size()}).reset_index()
+    means = means.sort_values("mean", ascending=False)
+    means["text"] = [f"{ratio(mean)}  (n = {n})" for mean, n in means[["mean", "n"]].itertuples(index=False)]
+    axis = LogAxis(cells["speedup"].min(), cells["speedup"].max(), WIDTH)
+    x = alt.X("speedup:Q", scale=axis.scale, axis=times_axis(axis, f"time of {baseline} ÷ time of the algorithm"))
+    y, colour = _rows(list(means["algorithm"]), "algorithm"), colour_of(styles)
+    dots = alt.Chart(cells).encode(x=x, y=y, color=colour)
+    ticks = alt.Chart(means).encode(x=alt.X("mean:Q", scale=axis.scale), y=y)
+    return stack(
+        _mark(1.0),
+        dots.transform_filter("!datum.predicted").mark_point(size=36, filled=True, opacity=0.5),
+        dots.transform_filter("datum.predicted").mark_point(size=30, filled=False, opacity=0.7, strokeWidth=1.2),
+        ticks.mark_tick(thickness=5, size=20, color=PAPER, opacity=1),
+        ticks.mark_tick(thickness=3, size=18, opacity=1).encode(color=colour),
+        _right(means, y),
+        title=title,
+        subtitle="dot: a problem; hollow: one of the two times is predicted; bar and number: geometric mean",
+        width=WIDTH,
+        height=ROW * len(means),
+    )
+
+
+def winner_speedup_chart(winners: pd.DataFrame, title: str) -> alt.LayerChart:
+    """Per problem: how many times faster our winner is than each baseline and than the best peer."""
+    looks = {
+        "python_loops": ("#56b4e9", "triangle-up"),
+        "naive": ("#8a8a8a", "square"),
+        "im2col": ("#e69f00", "circle"),
+        "best peer": (INK, "diamond"),
+    }
+    columns = {f"over_{name.removeprefix('best ')}": name for name in looks}
+    cells = winners.melt(["label", "predicted"], list(columns), "baseline", "speedup").dropna(subset="speedup")
+    cells["baseline"] = cells["baseline"].map(columns)
+    cells["guess"] = [row.baseline in row.predicted.split(", ") for row in cells.itertuples(index=False)]
+    names = [name for name in looks if name in set(cells["baseline"])]
+    legend = alt.Legend(title="speed-up over", orient="bottom", direction="horizontal")
+    colour = alt.Color("baseline:N", scale=alt.Scale(domain=names, range=[looks[n][0] for n in names]), legend=legend)
+    shape = alt.Shape("baseline:N", scale=alt.Scale(domain=names, range=[looks[n][1] for n in names]), legend=legend)
+    axis = LogAxis(min(cells["speedup"].min(), 1.0), max(cells["speedup"].max(), 2.0), WIDTH)
+    y = _rows(list(winners["label"]), "label")
+    x = alt.X("speedup:Q", scale=axis.scale, axis=times_axis(axis, "time of the baseline ÷ time of our winner"))
+    dots = alt.Chart(cells).encode(x=x, y=y, color=colour, shape=shape)
+    return stack(
+        _mark(1.0),
+        dots.transform_filter("!datum.guess").mark_point(size=70, filled=True, opacity=1),
+        dots.transform_filter("datum.guess").mark_point(size=60, filled=False, opacity=1),
+        _right(winners.assign(text=winners["winner"])[["label", "text"]], y),
+        title=title,
+        subtitle="right of 1×: our winner, named at the right, is faster; hollow: the baseline's time is predicted",
+        width=WIDTH,
+        height=ROW * winners["label"].nunique(),
+    )
+
+
+def peak_chart(winners: pd.DataFrame, styles: Sequence[Style], title: str) -> alt.LayerChart:
+    """Per problem: nominal flop/s of our winner as a part of the probed peak, bytes/s as a part of the bandwidth."""
+    cells = winners[winners["peak_fraction"].notna()].copy()
+    cells["algorithm"] = cells["winner"]
+    cells["text"] = [f"{peak:.0%}  {name}" for peak, name in cells[["peak_fraction", "winner"]].itertuples(index=False)]
+    cells = cells[["label", "algorithm", "peak_fraction", "bandwidth_fraction", "text"]]
+    top = max(1.0, float(cells[["peak_fraction", "bandwidth_fraction"]].max(axis=None)))
+    axis = alt.Axis(format=".0%", tickCount=8, title="part of the machine's limit, probed beside each sample")
+    x = alt.X("peak_fraction:Q", scale=alt.Scale(domain=[0, top * 1.02], nice=False), axis=axis)
+    y = _rows(list(winners["label"]), "label")
+    base = alt.Chart(cells).encode(y=y)
+    stream = alt.X("bandwidth_fraction:Q")
+    return stack(
+        base.mark_bar(height=13).encode(x=x, color=colour_of(styles)),
+        base.mark_tick(thickness=5, size=19, color=PAPER, opacity=1).encode(x=stream),
+        base.mark_tick(thickness=2.5, size=19, color=INK, opacity=1).encode(x=stream),
+        _mark(1.0, strokeDash=[4, 3]),
+        _right(cells, y),
+        title=title,
+        subtitle=[
+            "bar: flop of the direct sum per second ÷ FMA peak; Winograd and FFT do fewer, so they can pass 100%",
+            "tick: bytes of input, weights, output per second ÷ stream bandwidth; above 100%: they came from a cache",
+        ],
+        width=WIDTH,
+        height=ROW * winners["label"].nunique(),
+    )

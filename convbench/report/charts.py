@@ -1,0 +1,134 @@
+"""The charts of a report: which there are, in which order, and how one declaration becomes SVG and PNG."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+import vl_convert
+
+from convbench.report import bars, curves, findings, maps
+from convbench.report.palette import THEME, Style, styles
+from convbench.report.problems import PROBLEM, sweeps
+from convbench.report.tables import class_table, geometric_mean
+from convbench.units import ratio
+
+__all__ = ["Figure", "figures", "png", "svg"]
+
+ROWS = 32
+"""The most problems in one chart; longer suites are drawn in parts of equal length."""
+BASELINES = ("im2col", "naive")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart: file name without suffix, section of the page, what it shows in words, and its declaration."""
+
+    name: str
+    section: str
+    words: str
+    chart: alt.LayerChart
+
+
+def _plain(text: str) -> str:
+    """A piece of a file name: letters, digits and _."""
+    return re.sub(r"\W+", "_", text)
+
+
+def _parts(winners: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(part of a file name, title, rows) of each suite with something timed, cut where it is longer than ROWS."""
+    for suite, rows in winners.groupby("suite", sort=False):
+        if not (rows["winner"] != "").any():
+            continue
+        pieces = -(-len(rows) // ROWS)
+        length = -(-len(rows) // pieces)
+        for i in range(pieces):
+            name = _plain(str(suite)) + (f"_{i + 1}" if pieces > 1 else "")
+            title = f"{suite} ({i + 1} of {pieces})" if pieces > 1 else str(suite)
+            yield name, title, rows.iloc[i * length : (i + 1) * length]
+
+
+def _overview(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Charts over all problems, each problem counted once."""
+    title = findings.most_wins(winners)
+    yield Figure("winners", "answer", title, maps.class_map(class_table(cells, winners), looks, title))
+    for baseline in BASELINES:
+        over = winners.loc[winners["winner"] != baseline, f"over_{baseline}"].dropna()
+        if len(over):
+            title = f"Winners are {ratio(geometric_mean(over))} as fast as {baseline} (geometric mean where it loses)"
+            yield Figure(f"speedup_{baseline}", "speedup", title, bars.speedup_chart(cells, baseline, looks, title))
+    if (cells.loc[cells["time"].notna(), "error"] > 0).any():
+        title = "Which algorithms trade accuracy for speed?"
+        yield Figure("error", "error", title, curves.error_chart(cells, looks, title))
+
+
+def _suites(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Charts of one suite each, a row per problem."""
+    for name, suite, rows in _parts(winners):
+        title = f"{suite}: {findings.most_wins(rows)}"
+        yield Figure(f"map_{name}", "map", title, maps.time_map(cells, rows, looks, title))
+        if ahead := findings.ahead(rows):
+            title = f"{suite}: winners are {ahead}"
+            yield Figure(f"speedup_{name}", "speedup", title, bars.winner_speedup_chart(rows, title))
+        if rows["peak_fraction"].notna().any():
+            title = f"{suite}: winners do {findings.span(rows['peak_fraction'])} of the core's peak"
+            yield Figure(f"peak_{name}", "peak", title, bars.peak_chart(rows, looks, title))
+
+
+def _sweeps(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Time against size, one chart per sweep."""
+    for i, sweep in enumerate(sweeps(winners)):
+        members = cells[cells["suite"] == sweep.suite]
+        who = findings.along(sweep, winners[winners["suite"] == sweep.suite])
+        if who:
+            title = f"{sweep.suite}: {sweep.fixed}"
+            name = f"time_{_plain(sweep.suite)}_{sweep.axis}_{i + 1}"
+            words = f"{title}. Time against {sweep.axis_title}; fastest of ours: {who}"
+            chart = curves.sweep_chart(members, sweep, looks, title, f"fastest of ours: {who}")
+            yield Figure(name, "size", words, chart)
+
+
+def figures(cells: pd.DataFrame, winners: pd.DataFrame) -> list[Figure]:
+    """Every chart that there is data for: `cells` of a run and their `tables.winner_table`."""
+    contenders = cells[["algorithm", "peer"]].drop_duplicates()
+    looks = list(styles((name, bool(peer)) for name, peer in contenders.itertuples(index=False)).values())
+    title = f"What ran where: {int(cells['time'].notna().sum())} of {len(cells)} cells were timed"
+    last = Figure("applicability", "applicability", title, maps.applicability_map(cells, looks, title))
+    if not (winners["winner"] != "").any():
+        return [last]
+    overview = _overview(cells.drop_duplicates([*PROBLEM, "algorithm"]), winners.drop_duplicates(PROBLEM), looks)
+    return [*overview, *_suites(cells, winners, looks), *_sweeps(cells, winners, looks), last]
+
+
+def svg(figure: Figure) -> str:
+    """The chart as SVG text. Nothing is fetched: data and theme are in the declaration."""
+    spec = figure.chart.to_dict(validate=False)
+    return vl_convert.vegalite_to_svg(spec, config=THEME, allowed_base_urls=[])
+
+
+def png(drawn: str) -> bytes:
+    """The SVG text of a chart as a PNG of one and a half times its size in pixels."""
+    return _deflated(vl_convert.svg_to_png(drawn, scale=1.5))
+
+
+def _deflated(image: bytes) -> bytes:
+    """The same PNG, its pixels compressed again: the renderer's fast setting leaves flat charts far larger."""
+    kept, pixels, at = [], b"", 8
+    while at < len(image):
+        (length,) = struct.unpack_from(">I", image, at)
+        kind, body = image[at + 4 : at + 8], image[at + 8 : at + 8 + length]
+        at += 12 + length
+        if kind == b"IDAT":
+            pixels += body
+        else:
+            kept.append((kind, body))
+    kept.insert(-1, (b"IDAT", zlib.compress(zlib.decompress(pixels), 6)))
+    chunks = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in kept
+    )
+    return image[:8] + b"".join(chunks)
