@@ -141,8 +141,8 @@ def frame(chosen: list[Problem] | None = None, seed: int = 0) -> pd.DataFrame:
     chosen = problems() if chosen is None else chosen
     cells = pd.DataFrame([_cell(problem, name, rng) for problem in chosen for name in EFFICIENCY])
     ran = cells.index[cells["status"] == "ok"]
-    for i, (status, reason) in enumerate(TROUBLES):
-        cells.loc[ran[i * 7 + 3], ["status", "reason"]] = (status, reason)
+    for at, (status, reason) in zip(ran[3::7], TROUBLES, strict=False):
+        cells.loc[at, ["status", "reason"]] = (status, reason)
     groups = cells.groupby(["suite", "spec", "weights"], sort=False)
     return pd.concat([_rank(group) for _, group in groups], ignore_index=True)
 
