@@ -1,13 +1,14 @@
-"""Batched power-of-two FFTs over contiguous lanes: the transforms inside ``fft_tiled``.
+"""Batched power-of-two FFTs over vectors: the transforms inside ``fft_tiled``.
 
 Contract::
 
-    forward(z, re, im, n, step, lanes, w):  Z[s, l] = Σ_{j<n} z[j, l] · e^{−2πi·j·k(s)/n}     in place, 0 ≤ l < lanes
-    inverse(z, re, im, n, step, lanes, w):  z[j, l] = Σ_{s<n} Z[s, l] · e^{+2πi·j·k(s)/n}     in place, not scaled
+    forward(z, re, im, n, step, vectors, apart, w):  Z[s, v] = Σ_{j<n} z[j, v] · e^{−2πi·j·k(s)/n}     in place
+    inverse(z, re, im, n, step, vectors, apart, w):  z[j, v] = Σ_{s<n} Z[s, v] · e^{+2πi·j·k(s)/n}     not scaled
 
-    Re z[j, l] = z[re + j·step + l],  Im z[j, l] = z[im + j·step + l]     z flat, float32 or float64
-    k = frequencies(n): the digit-reversed order in which decimation in frequency leaves them
-    w = twiddles(n, dtype);  n in {1, 4, 8, 16, 32, …};  lanes a multiple of VECTOR_BYTES / itemsize
+    z[j, v], v < vectors   L = lanes(dtype) complex numbers: real parts at z[re + j·step + v·apart …], imaginary parts
+                           at z[im + j·step + v·apart …], z flat, float32 or float64
+    k = frequencies(n)     the digit-reversed order in which decimation in frequency leaves them
+    w = twiddles(n, dtype)         n in {1, 4, 8, 16, 32, …}
 
 A convolution needs no natural order: spectra are multiplied position by position, and the inverse (decimation in time)
 takes the order that the forward transform left, so that nothing is ever permuted. Radix 8 and 4 (Van Loan,
@@ -168,59 +169,35 @@ def _butterfly(typingctx, z, re, im, step, w, w_start, radix, order):
 
 
 @njit
-def _after(z, re, im, count, leg, w, pair, radix, plain):
-    """Butterflies of decimation in frequency over ``count`` lanes; ``plain``: all twiddles are 1."""
-    width = VECTOR_BYTES // z.itemsize
-    if radix == 8 and plain:
-        for lane in range(0, count, width):
-            _butterfly(z, re + lane, im + lane, leg, w, pair, 8, 0)
-    elif radix == 8:
-        for lane in range(0, count, width):
-            _butterfly(z, re + lane, im + lane, leg, w, pair, 8, 1)
-    elif plain:
-        for lane in range(0, count, width):
-            _butterfly(z, re + lane, im + lane, leg, w, pair, 4, 0)
-    else:
-        for lane in range(0, count, width):
-            _butterfly(z, re + lane, im + lane, leg, w, pair, 4, 1)
-
-
-@njit
-def _before(z, re, im, count, leg, w, pair, radix, plain):
-    """Butterflies of decimation in time over ``count`` lanes; ``plain``: all twiddles are 1."""
-    width = VECTOR_BYTES // z.itemsize
-    if radix == 8 and plain:
-        for lane in range(0, count, width):
-            _butterfly(z, re + lane, im + lane, leg, w, pair, 8, 0)
-    elif radix == 8:
-        for lane in range(0, count, width):
-            _butterfly(z, re + lane, im + lane, leg, w, pair, 8, 2)
-    elif plain:
-        for lane in range(0, count, width):
-            _butterfly(z, re + lane, im + lane, leg, w, pair, 4, 0)
-    else:
-        for lane in range(0, count, width):
-            _butterfly(z, re + lane, im + lane, leg, w, pair, 4, 2)
-
-
-@njit
-def forward(z, re, im, n, step, count, w):
+def forward(z, re, im, n, step, vectors, apart, w):
     """The contract above: natural order in, digit-reversed order out."""
     m, table = n, 0
     while m > 1:
         radix = 4 if m == 4 or m == 16 else 8
         inner = m // radix
+        leg = inner * step
         for first in range(0, n, m):
             for k in range(inner):
                 at = (first + k) * step
                 pair = table + 2 * (radix - 1) * k
-                _after(z, re + at, im + at, count, inner * step, w, pair, radix, k == 0)
+                if radix == 8 and k > 0:
+                    for v in range(at, at + vectors * apart, apart):
+                        _butterfly(z, re + v, im + v, leg, w, pair, 8, 1)
+                elif radix == 8:
+                    for v in range(at, at + vectors * apart, apart):
+                        _butterfly(z, re + v, im + v, leg, w, pair, 8, 0)
+                elif k > 0:
+                    for v in range(at, at + vectors * apart, apart):
+                        _butterfly(z, re + v, im + v, leg, w, pair, 4, 1)
+                else:
+                    for v in range(at, at + vectors * apart, apart):
+                        _butterfly(z, re + v, im + v, leg, w, pair, 4, 0)
         table += 2 * (radix - 1) * inner
         m = inner
 
 
 @njit
-def inverse(z, re, im, n, step, count, w):
+def inverse(z, re, im, n, step, vectors, apart, w):
     """The contract above: digit-reversed order in, natural order out, n times too large.
 
     The passes of ``forward`` backwards: n = 8·…·8, 8·…·8·4 or 8·…·8·4·4. Swapping the real and the imaginary plane
@@ -233,12 +210,46 @@ def inverse(z, re, im, n, step, count, w):
     while m < n:
         radix = 4 if (m == 1 and bits % 3 != 0) or (m == 4 and bits % 3 == 1) else 8
         table -= 2 * (radix - 1) * m
+        leg = m * step
         for first in range(0, n, m * radix):
             for k in range(m):
                 at = (first + k) * step
                 pair = table + 2 * (radix - 1) * k
-                _before(z, im + at, re + at, count, m * step, w, pair, radix, k == 0)
+                if radix == 8 and k > 0:
+                    for v in range(at, at + vectors * apart, apart):
+                        _butterfly(z, im + v, re + v, leg, w, pair, 8, 2)
+                elif radix == 8:
+                    for v in range(at, at + vectors * apart, apart):
+                        _butterfly(z, im + v, re + v, leg, w, pair, 8, 0)
+                elif k > 0:
+                    for v in range(at, at + vectors * apart, apart):
+                        _butterfly(z, im + v, re + v, leg, w, pair, 4, 2)
+                else:
+                    for v in range(at, at + vectors * apart, apart):
+                        _butterfly(z, im + v, re + v, leg, w, pair, 4, 0)
         m *= radix
+
+
+@njit
+def strip(n):
+    """Vectors to transform together so that n points of them, real and imaginary, stay in 32 KB of L1."""
+    return max(1, 32768 // (n * 2 * VECTOR_BYTES))
+
+
+@intrinsic
+def copy_block(typingctx, source, re, im, sign, target, re_to, im_to):
+    """One complex vector: target[re_to …] = source[re …], target[im_to …] = sign · source[im …]."""
+    signature = types.void(source, re, im, sign, target, re_to, im_to)
+
+    def codegen(context, builder, sig, args):
+        v = Vectors(context, builder, source.dtype)
+        real, imaginary = (v.load(pointer(context, builder, sig.args[0], args[0], at), index(0)) for at in args[1:3])
+        turned = builder.fmul(imaginary, v.splat(args[3]))
+        for value, at in ((real, args[5]), (turned, args[6])):
+            v.store(value, pointer(context, builder, sig.args[4], args[4], at), index(0))
+        return context.get_dummy_value()
+
+    return signature, codegen
 
 
 @intrinsic

@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convbench.kernels.fft import forward, inverse, lanes, partners, transpose, twiddles
+from convbench.kernels.fft import copy_block, forward, inverse, lanes, partners, strip, transpose, twiddles
 from convbench.kernels.gemm import VECTOR_BYTES, brgemm
 from convbench.kernels.jit import njit
+from convbench.kernels.lattice import write_line
 from convbench.kernels.layout import Part, aligned_empty, round_up
-from convbench.kernels.overlap_save import Tiling, read_from, read_rows, valid_rows, write_row
+from convbench.kernels.overlap_save import Tiling, read_from, read_row, write_to
 from convbench.kernels.threads import parallel
 
 
@@ -46,10 +47,27 @@ def _forward_tile(z, rows, cols, filled, w_rows, w_cols):
     """Transform the first ``filled`` rows along the row, then all columns; element (i, j) is the block [re | im]."""
     width = VECTOR_BYTES // z.itemsize
     pair = 2 * width
-    for i in range(filled):
-        forward(z, i * cols * pair, i * cols * pair + width, cols, pair, width, w_cols)
-    for j in range(cols):
-        forward(z, j * pair, j * pair + width, rows, cols * pair, width, w_rows)
+    line = cols * pair
+    together = strip(cols)
+    for i in range(0, filled, together):
+        forward(z, i * line, i * line + width, cols, pair, min(together, filled - i), line, w_cols)
+    together = strip(rows)
+    for j in range(0, cols, together):
+        forward(z, j * pair, j * pair + width, rows, line, min(together, cols - j), pair, w_rows)
+
+
+@njit
+def _inverse_tile(z, rows, cols, wanted, w_rows, w_cols):
+    """Undo ``_forward_tile``, rows·cols times too large, in the first ``wanted`` rows."""
+    width = VECTOR_BYTES // z.itemsize
+    pair = 2 * width
+    line = cols * pair
+    together = strip(rows)
+    for j in range(0, cols, together):
+        inverse(z, j * pair, j * pair + width, rows, line, min(together, cols - j), pair, w_rows)
+    together = strip(cols)
+    for i in range(0, wanted, together):
+        inverse(z, i * line, i * line + width, cols, pair, min(together, wanted - i), line, w_cols)
 
 
 @njit
@@ -59,7 +77,7 @@ def forward_filters(begin, end, weight, groups, rows, cols, half, u, w_rows, w_c
     width = VECTOR_BYTES // z.itemsize
     pair = 2 * width
     panels = -(-(K // groups) // width)
-    scale = z.dtype.type(1.0 / (rows * cols))
+    scale, minus = z.dtype.type(1.0 / (rows * cols)), z.dtype.type(-1)
     for task in range(begin, end):
         rest, c = divmod(task, channels)
         g, panel = divmod(rest, panels)
@@ -74,18 +92,14 @@ def forward_filters(begin, end, weight, groups, rows, cols, half, u, w_rows, w_c
         for f in range(half.shape[0]):
             at = half[f, 0] * pair
             to = (((f * groups + g) * panels + panel) * 2 * channels + c) * pair
-            for lane in range(width):
-                u[to + lane] = z[at + lane]
-                u[to + width + lane] = -z[at + width + lane]
+            copy_block(z, at, at + width, minus, u, to, to + width)
             to += channels * pair
-            for lane in range(width):
-                u[to + lane] = z[at + width + lane]
-                u[to + width + lane] = z[at + lane]
+            copy_block(z, at + width, at, -minus, u, to, to + width)
 
 
 @njit
-def forward_tiles(begin, end, tiling, x, first_pair, pairs, plane, sign, w_rows, w_cols, v, scratch):
-    """Tasks: blocks of L lanes. Fill v (``plane`` = Lp) from x (flat) for ``pairs`` pairs from ``first_pair``.
+def forward_tiles(begin, end, tiling, x, first_pair, pairs, size, sign, w_rows, w_cols, v, scratch):
+    """Tasks: blocks of L lanes. Fill v (Lp = ``size``) from x (flat) for ``pairs`` pairs from ``first_pair``.
 
     scratch (private): (z, staging of 2·L lines, int64 (2·L, 4) places).
     """
@@ -96,32 +110,31 @@ def forward_tiles(begin, end, tiling, x, first_pair, pairs, plane, sign, w_rows,
     channels = tiling.channels * tiling.G
     together = max(1, width // cols)  # rows that make up whole vectors
     length = together * cols
+    _, H, W = tiling.lattice.inputs
+    _, step_h, step = tiling.lattice.step
     for task in range(begin, end):
         for lane in range(width):
             channel, p = divmod(task * width + lane, pairs)
             for part in range(2):
                 tile = 2 * (first_pair + p) + part
                 place = places[part * width + lane]
-                place[3] = channel < channels and tile < tiling.tiles
-                if place[3]:
+                place[3] = 0  # the height of an image that is not there
+                if channel < channels and tile < tiling.tiles:
                     place[0], place[1], place[2] = read_from(tiling, tile, channel)
+                    place[3] = H
         for i in range(0, rows, together):
             for line in range(pair):
-                place = places[line]
-                if place[3]:
-                    read_rows(tiling, x, place[0], place[1], place[2], i, together, lines, line * length, cols)
-                else:
-                    lines[line * length : (line + 1) * length] = 0
+                plane, h, w = places[line, 0], places[line, 1] + i * step_h, places[line, 2]
+                for r in range(together):
+                    at = line * length + r * cols
+                    read_row(x, plane, places[line, 3], W, h + r * step_h, w, step, lines, at, cols)
             for part in range(2):
                 for j in range(0, length, width):
                     transpose(lines, part * width * length + j, length, z, (i * cols + j) * pair + part * width, pair)
         _forward_tile(z, rows, cols, rows, w_rows, w_cols)
         for s in range(rows * cols):
-            at, to = s * pair, 2 * s * plane + task * width
-            for lane in range(width):
-                v[to + lane] = z[at + lane]
-            for lane in range(width):
-                v[to + plane + lane] = sign[s] * z[at + width + lane]
+            at, to = s * pair, 2 * s * size + task * width
+            copy_block(z, at, at + width, sign[s], v, to, to + size)
 
 
 @njit
@@ -152,32 +165,28 @@ def inverse_tiles(begin, end, tiling, first_pair, pairs, sign, w_rows, w_cols, m
     panels = -(-per_group // width)
     together = max(1, width // cols)
     length = together * cols
-    step = tiling.G * panels * pairs * pair
+    block_step = tiling.G * panels * pairs * pair
+    _, P, Q = tiling.lattice.outputs
+    _, step_h, step = tiling.lattice.out_phases
     for task in range(begin, end):
         block, p = divmod(task, pairs)
         g, panel = divmod(block, panels)
         for s in range(rows * cols):
-            at, to = s * step + task * pair, s * pair
-            for lane in range(width):
-                z[to + lane] = m[at + lane]
-            for lane in range(width):
-                z[to + width + lane] = sign[s] * m[at + width + lane]
-        for j in range(cols):
-            inverse(z, j * pair, j * pair + width, rows, cols * pair, width, w_rows)
-        for i in range(tiling.hop_h):
-            inverse(z, i * cols * pair, i * cols * pair + width, cols, pair, width, w_cols)
+            at, to = s * block_step + task * pair, s * pair
+            copy_block(m, at, at + width, sign[s], z, to, to + width)
+        _inverse_tile(z, rows, cols, tiling.hop_h, w_rows, w_cols)
         first = g * per_group + panel * width
         for part in range(2):
             tile = 2 * (first_pair + p) + part
-            valid = valid_rows(tiling, tile)
-            for i in range(0, valid, together):
+            start, high, wide = write_to(tiling, tile)
+            for i in range(0, high, together):
                 for j in range(0, length, width):
                     transpose(z, (i * cols + j) * pair + part * width, pair, lines, j, length)
                 for lane in range(min(width, per_group - panel * width)):
-                    k = first + lane
-                    add = bias[k] if bias.size else y.dtype.type(0)
-                    for r in range(min(together, valid - i)):
-                        write_row(tiling, tile, k, i + r, lines, lane * length + r * cols, y, add)
+                    add = bias[first + lane] if bias.size else y.dtype.type(0)
+                    to = start + ((first + lane) * P + i * step_h) * Q
+                    for r in range(min(together, high - i)):
+                        write_line(lines, lane * length + r * cols, wide, y, to + r * step_h * Q, step, add)
 
 
 class Filters(NamedTuple):

@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convbench.kernels.fft import forward, frequencies, inverse, lanes, roots, transpose, twiddles
+from convbench.kernels.fft import copy_block, forward, frequencies, inverse, lanes, roots, strip, transpose, twiddles
 from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
+from convbench.kernels.lattice import write_line
 from convbench.kernels.layout import Part, aligned_empty
-from convbench.kernels.overlap_save import Tiling, read_from, read_rows, valid_rows, write_row
+from convbench.kernels.overlap_save import Tiling, read_from, read_row, write_to
 from convbench.kernels.spectra import multiply_spectra, turn
 from convbench.kernels.threads import parallel
 
@@ -37,33 +38,63 @@ def turns(rows: int, cols: int, dtype: str) -> np.ndarray:
 
 
 @njit
-def _forward_rows(t, at, plane, pitch, group, z, first, step, cols, w_cols, twist):
-    """Transpose row group ``group`` of the tile at ``at`` to blocks z[first + j·step] and transform along the row."""
+def _forward_rows(t, at, apart, plane, pitch, group, z, channels, cols, w_cols, twist):
+    """Row group ``group`` of the tiles at t[at + c·apart] to blocks z[j, c], transformed along the row."""
     width = VECTOR_BYTES // z.itemsize
     pair = 2 * width
-    source = at + group * width * pitch
-    for j in range(0, cols, width):
-        transpose(t, source + j, pitch, z, first + j * step, step)
-        transpose(t, source + plane + j, pitch, z, first + j * step + width, step)
-    if twist.size:
-        for j in range(cols):
-            turn(z, first + j * step, twist, (group * cols + j) * pair, 0)
-    forward(z, first, first + width, cols, step, width, w_cols)
+    step = channels * pair
+    for c in range(channels):
+        source = at + c * apart + group * width * pitch
+        for j in range(0, cols, width):
+            transpose(t, source + j, pitch, z, j * step + c * pair, step)
+            transpose(t, source + plane + j, pitch, z, j * step + c * pair + width, step)
+        if twist.size:
+            for j in range(cols):
+                turn(z, j * step + c * pair, twist, (group * cols + j) * pair, 0)
+    together = strip(cols)
+    for c in range(0, channels, together):
+        forward(z, c * pair, c * pair + width, cols, step, min(together, channels - c), pair, w_cols)
 
 
 @njit
-def _inverse_rows(t, at, plane, pitch, group, z, first, step, cols, w_cols, twist):
+def _inverse_rows(t, at, apart, plane, pitch, group, z, channels, cols, w_cols, twist):
     """Undo ``_forward_rows``, cols times too large."""
     width = VECTOR_BYTES // z.itemsize
     pair = 2 * width
-    target = at + group * width * pitch
-    inverse(z, first, first + width, cols, step, width, w_cols)
-    if twist.size:
-        for j in range(cols):
-            turn(z, first + j * step, twist, (group * cols + j) * pair, 1)
-    for j in range(0, cols, width):
-        transpose(z, first + j * step, step, t, target + j, pitch)
-        transpose(z, first + j * step + width, step, t, target + plane + j, pitch)
+    step = channels * pair
+    together = strip(cols)
+    for c in range(0, channels, together):
+        inverse(z, c * pair, c * pair + width, cols, step, min(together, channels - c), pair, w_cols)
+    for c in range(channels):
+        target = at + c * apart + group * width * pitch
+        if twist.size:
+            for j in range(cols):
+                turn(z, j * step + c * pair, twist, (group * cols + j) * pair, 1)
+        for j in range(0, cols, width):
+            transpose(z, j * step + c * pair, step, t, target + j, pitch)
+            transpose(z, j * step + c * pair + width, step, t, target + plane + j, pitch)
+
+
+@njit
+def _forward_columns(t, at, plane, pitch, rows, cols, w_rows):
+    """Transform the columns j < ``cols``, rounded up to whole vectors, of the tile at ``at``."""
+    width = VECTOR_BYTES // t.itemsize
+    together = strip(rows)
+    vectors = -(-cols // width)
+    for v in range(0, vectors, together):
+        start = at + v * width
+        forward(t, start, start + plane, rows, pitch, min(together, vectors - v), width, w_rows)
+
+
+@njit
+def _inverse_columns(t, at, plane, pitch, rows, cols, w_rows):
+    """Undo ``_forward_columns``, rows times too large."""
+    width = VECTOR_BYTES // t.itemsize
+    together = strip(rows)
+    vectors = -(-cols // width)
+    for v in range(0, vectors, together):
+        start = at + v * width
+        inverse(t, start, start + plane, rows, pitch, min(together, vectors - v), width, w_rows)
 
 
 @njit
@@ -76,7 +107,7 @@ def forward_filters(begin, end, weight, groups, rows, cols, line, w, w_rows, w_c
     pitch = cols + width
     plane = rows * pitch
     per_group = K // groups
-    scale = t.dtype.type(1.0 / (rows * cols))
+    scale, minus = t.dtype.type(1.0 / (rows * cols)), t.dtype.type(-1)
     for task in range(begin, end):
         k, c = divmod(task, channels)
         g, row = divmod(k, per_group)
@@ -84,15 +115,12 @@ def forward_filters(begin, end, weight, groups, rows, cols, line, w, w_rows, w_c
         for i in range(R):
             for j in range(S):
                 t[(j // cols if line else i) * pitch + j % cols] = weight[k, c, i, j] * scale
-        for j in range(0, min(S, cols), width):
-            forward(t, j, plane + j, rows, pitch, width, w_rows)
+        _forward_columns(t, 0, plane, pitch, rows, min(S, cols), w_rows)
         for group in range(rows // width):
-            _forward_rows(t, 0, plane, pitch, group, z, 0, pair, cols, w_cols, twist)
+            _forward_rows(t, 0, 0, plane, pitch, group, z, 1, cols, w_cols, twist)
             for j in range(cols):
                 to = ((((g * (rows // width) + group) * cols + j) * per_group + row) * channels + c) * pair
-                for lane in range(width):
-                    w[to + lane] = z[j * pair + lane]
-                    w[to + width + lane] = -z[j * pair + width + lane]
+                copy_block(z, j * pair, j * pair + width, minus, w, to, to + width)
 
 
 @njit
@@ -103,6 +131,9 @@ def forward_tiles(begin, end, tiling, x, first_unit, t, w_rows):
     pitch = cols + width
     plane = rows * pitch
     depth = max(channels, tiling.K // tiling.G)
+    _, H, W = tiling.lattice.inputs
+    _, step_h, step = tiling.lattice.step
+    down, along = (0, cols * step) if tiling.line else (step_h, 0)  # from one row of a tile to the next
     for task in range(begin, end):
         unit, c = divmod(task, channels)
         pair, g = divmod(first_unit + unit, tiling.G)
@@ -111,11 +142,12 @@ def forward_tiles(begin, end, tiling, x, first_unit, t, w_rows):
             tile = 2 * pair + part
             if tile < tiling.tiles:
                 source, h, w = read_from(tiling, tile, g * channels + c)
-                read_rows(tiling, x, source, h, w, 0, rows, t, at + part * plane, pitch)
+                for r in range(rows):
+                    to = at + part * plane + r * pitch
+                    read_row(x, source, H, W, h + r * down, w + r * along, step, t, to, cols)
             else:
                 t[at + part * plane : at + (part + 1) * plane] = 0
-        for j in range(0, cols, width):
-            forward(t, at + j, at + plane + j, rows, pitch, width, w_rows)
+        _forward_columns(t, at, plane, pitch, rows, cols, w_rows)
 
 
 @njit
@@ -134,13 +166,10 @@ def multiply_tiles(begin, end, tiling, first_unit, t, w, w_cols, twist, scratch)
         unit, group = divmod(task, groups)
         at = unit * depth * 2 * plane
         g = (first_unit + unit) % tiling.G
-        for c in range(channels):
-            _forward_rows(t, at + c * 2 * plane, plane, pitch, group, z, c * pair, channels * pair, cols, w_cols, twist)
-        multiply_spectra(cols, z, 0, channels * pair, channels, w,
-                         (g * groups + group) * cols * outputs * channels * pair, products, 0, outputs * pair, outputs)  # fmt: skip
-        for k in range(outputs):
-            _inverse_rows(t, at + k * 2 * plane, plane, pitch, group, products, k * pair, outputs * pair, cols, w_cols,
-                          twist)  # fmt: skip
+        filters = (g * groups + group) * cols * outputs * channels * pair
+        _forward_rows(t, at, 2 * plane, plane, pitch, group, z, channels, cols, w_cols, twist)
+        multiply_spectra(cols, z, 0, channels, w, filters, products, 0, outputs)
+        _inverse_rows(t, at, 2 * plane, plane, pitch, group, products, outputs, cols, w_cols, twist)
 
 
 @njit
@@ -152,18 +181,25 @@ def inverse_tiles(begin, end, tiling, first_unit, t, w_rows, bias, y):
     plane = rows * pitch
     outputs = tiling.K // tiling.G
     depth = max(tiling.channels, outputs)
+    _, P, Q = tiling.lattice.outputs
+    _, step_h, step = tiling.lattice.out_phases
     for task in range(begin, end):
         unit, row = divmod(task, outputs)
         pair, g = divmod(first_unit + unit, tiling.G)
         k = g * outputs + row
         at = (unit * depth + row) * 2 * plane
-        for j in range(0, cols if tiling.line else tiling.hop_w, width):
-            inverse(t, at + j, at + plane + j, rows, pitch, width, w_rows)
+        _inverse_columns(t, at, plane, pitch, rows, cols if tiling.line else tiling.hop_w, w_rows)
         add = bias[k] if bias.size else y.dtype.type(0)
         for part in range(2):
-            tile = 2 * pair + part
-            for r in range(valid_rows(tiling, tile)):
-                write_row(tiling, tile, k, r, t, at + part * plane + r * pitch, y, add)
+            start, high, wide = write_to(tiling, 2 * pair + part)
+            start += k * P * Q
+            source = at + part * plane
+            if tiling.line:
+                for j in range(0, wide, cols):
+                    write_line(t, source + j // cols * pitch, min(cols, wide - j), y, start + j * step, step, add)
+            else:
+                for r in range(high):
+                    write_line(t, source + r * pitch, wide, y, start + r * step_h * Q, step, add)
 
 
 class Filters(NamedTuple):

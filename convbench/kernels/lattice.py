@@ -17,8 +17,12 @@ from math import gcd, prod
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
+from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
+from convbench.kernels.simd import Vectors, index, pointer
 from convbench.spec import ConvSpec
 
 Triple = tuple[int, int, int]
@@ -91,30 +95,71 @@ def phase(index, phases):
     return d, h, w
 
 
+@intrinsic
+def _copy(typingctx, x, start, low, high, out, at, count):
+    """out[at + i] = x[start + i] where low ≤ i < high, else 0, for the lanes i < count of one vector."""
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        source = pointer(context, builder, sig.args[0], args[0], args[1])
+        target = pointer(context, builder, sig.args[4], args[4], args[5])
+        value = vectors.load(source, index(0), vectors.mask(args[2], args[3]))
+        vectors.store(value, target, index(0), vectors.mask(index(0), args[6]))
+        return context.get_dummy_value()
+
+    return types.void(x, start, low, high, out, at, count), codegen
+
+
+@intrinsic
+def _gather(typingctx, x, start, step, low, high, out, at, count):
+    """The same from x[start + i·step]."""
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        source = pointer(context, builder, sig.args[0], args[0], args[1])
+        target = pointer(context, builder, sig.args[5], args[5], args[6])
+        value = vectors.gather(source, args[2], vectors.mask(args[3], args[4]))
+        vectors.store(value, target, index(0), vectors.mask(index(0), args[7]))
+        return context.get_dummy_value()
+
+    return types.void(x, start, step, low, high, out, at, count), codegen
+
+
+@intrinsic
+def _add(typingctx, source, start, add, y, at, count):
+    """y[at + i] = source[start + i] + add for the lanes i < count of one vector."""
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, source.dtype)
+        mask = vectors.mask(index(0), args[5])
+        value = vectors.load(pointer(context, builder, sig.args[0], args[0], args[1]), index(0), mask)
+        total = builder.fadd(value, vectors.splat(args[2]))
+        vectors.store(total, pointer(context, builder, sig.args[3], args[3], args[4]), index(0), mask)
+        return context.get_dummy_value()
+
+    return types.void(source, start, add, y, at, count), codegen
+
+
 @njit
 def read_line(x, base, start, step, size, target, at, count):
     """target[at + j] = x[base + i], i = start + j·step, where 0 ≤ i < size, else 0; for 0 ≤ j < count."""
-    first = min(count, max(0, -(start // step)))
-    last = max(first, min(count, (size - 1 - start) // step + 1))
-    for j in range(first):
-        target[at + j] = 0
+    width = VECTOR_BYTES // x.itemsize
     source = base + start
     if step == 1:
-        for j in range(first, last):
-            target[at + j] = x[source + j]
+        for j in range(0, count, width):
+            _copy(x, source + j, -start - j, size - start - j, target, at + j, count - j)
     else:
-        for j in range(first, last):
-            target[at + j] = x[source + j * step]
-    for j in range(last, count):
-        target[at + j] = 0
+        first, last = -(start // step), (size - 1 - start) // step + 1
+        for j in range(0, count, width):
+            _gather(x, source + j * step, step, first - j, last - j, target, at + j, count - j)
 
 
 @njit
 def write_line(source, at, count, y, start, step, add):
     """y[start + j·step] = source[at + j] + add for 0 ≤ j < count."""
     if step == 1:
-        for j in range(count):
-            y[start + j] = source[at + j] + add
+        for j in range(0, count, VECTOR_BYTES // y.itemsize):
+            _add(source, at + j, add, y, start + j, count - j)
     else:
         for j in range(count):
             y[start + j * step] = source[at + j] + add

@@ -13,7 +13,7 @@ from math import prod
 from typing import NamedTuple
 
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import Lattice, phase, read_line, write_line
+from convbench.kernels.lattice import Lattice, phase, read_line
 from convbench.spec import ConvSpec
 
 
@@ -74,7 +74,7 @@ def _place(tiling, tile):
 
 @njit
 def read_from(tiling, tile, channel):
-    """(offset of the plane in x, first row, first column) of a tile in dense channel ``channel`` (all groups)."""
+    """Where a tile lies in dense channel ``channel`` (all groups): offset of the plane in x, first row and column."""
     lattice = tiling.lattice
     n, a, i, j = _place(tiling, tile)
     phases = lattice.tap_phases
@@ -86,29 +86,22 @@ def read_from(tiling, tile, channel):
 
 
 @njit
-def read_rows(tiling, x, plane, h, w, first, count, target, at, by):
-    """Rows ``first`` … of the tile at (plane, h, w) to target[at + r·by + j], zeros outside the image."""
-    _, height, width = tiling.lattice.inputs
-    _, step_h, step_w = tiling.lattice.step
-    for r in range(count):
-        row = h if tiling.line else h + (first + r) * step_h
-        start = w + (first + r) * tiling.cols * step_w if tiling.line else w
-        if 0 <= row < height:
-            read_line(x, plane + row * width, start, step_w, width, target, at + r * by, tiling.cols)
-        else:
-            for j in range(tiling.cols):
-                target[at + r * by + j] = 0
+def read_row(x, plane, height, width, h, w, step, target, at, count):
+    """target[at + j] = pixel (h, w + j·step) of the plane at ``plane`` in x (flat), 0 outside it; for 0 ≤ j < count."""
+    read_line(x, plane + h * width, w, step, width if 0 <= h < height else 0, target, at, count)
 
 
 @njit
-def valid_rows(tiling, tile):
-    """Rows of the tile that hold outputs of the image."""
+def write_to(tiling, tile):
+    """Where a tile's outputs go in channel 0 of y: (offset of the first, rows, columns); a line has one row."""
     if tile >= tiling.tiles:
-        return 0
-    _, a, i, j = _place(tiling, tile)
-    if tiling.line:
-        return -(-min(tiling.hop_w, _phase_size(tiling, 2, a[2]) - j) // tiling.cols)
-    return max(0, min(tiling.hop_h, _phase_size(tiling, 1, a[1]) - i))
+        return 0, 0, 0
+    n, a, i, j = _place(tiling, tile)
+    _, height, width = tiling.lattice.outputs
+    _, step_h, step_w = tiling.lattice.out_phases
+    start = (n * tiling.K * height + i * step_h + a[1]) * width + j * step_w + a[2]
+    rows = min(tiling.hop_h, _phase_size(tiling, 1, a[1]) - i)
+    return start, max(0, rows), max(0, min(tiling.hop_w, _phase_size(tiling, 2, a[2]) - j))
 
 
 @njit
@@ -116,19 +109,3 @@ def _phase_size(tiling, axis, a):
     """Outputs of phase ``a``: those p = A·i + a below the output's size."""
     phases = tiling.lattice.out_phases[axis]
     return (tiling.lattice.outputs[axis] - a + phases - 1) // phases
-
-
-@njit
-def write_row(tiling, tile, k, r, source, at, y, add):
-    """Write row r < valid_rows of an inverse-transformed tile, source[at + j], to output channel k of y (flat)."""
-    _, height, width = tiling.lattice.outputs
-    _, step_h, step_w = tiling.lattice.out_phases
-    n, a, i, j = _place(tiling, tile)
-    left = min(tiling.hop_w, _phase_size(tiling, 2, a[2]) - j)
-    if tiling.line:
-        j += r * tiling.cols
-        left -= r * tiling.cols
-    else:
-        i += r
-    start = ((n * tiling.K + k) * height + i * step_h + a[1]) * width + j * step_w + a[2]
-    write_line(source, at, min(left, tiling.cols), y, start, step_w, add)

@@ -69,23 +69,58 @@ def _dot(typingctx, x, x_start, w, w_start, w_step, y, y_start, depth, rows):
 
 
 @njit
-def multiply_spectra(blocks, x, x_start, x_step, depth, w, w_start, y, y_start, y_step, rows):
-    """Y[f, k] = Σ_{c<depth} X[f, c] · W[f, k, c] for k < rows, f < blocks, with W contiguous from w_start.
+def multiply_spectra(blocks, x, x_start, depth, w, w_start, y, y_start, rows):
+    """Y[f, k] = Σ_{c<depth} X[f, c] · W[f, k, c] for f < blocks, k < rows.
 
-    X[f, c] is the block [re | im] at x_start + f·x_step + c·2L, Y[f, k] that at y_start + f·y_step + k·2L.
+    x (f, c, re | im), w (f, k, c, re | im) and y (f, k, re | im), flat, each from its start on.
     """
     pair = 2 * VECTOR_BYTES // x.itemsize
+    step = depth * pair
     for f in range(blocks):
-        x_at = x_start + f * x_step
-        y_at = y_start + f * y_step
-        w_at = w_start + f * rows * depth * pair
+        x_at, w_at, y_at = x_start + f * step, w_start + f * rows * step, y_start + f * rows * pair
         k = 0
         while rows - k >= ROWS:
-            _dot(x, x_at, w, w_at + k * depth * pair, depth * pair, y, y_at + k * pair, depth, ROWS)
+            _dot(x, x_at, w, w_at + k * step, step, y, y_at + k * pair, depth, ROWS)
             k += ROWS
         while k < rows:
-            _dot(x, x_at, w, w_at + k * depth * pair, depth * pair, y, y_at + k * pair, depth, 1)
+            _dot(x, x_at, w, w_at + k * step, step, y, y_at + k * pair, depth, 1)
             k += 1
+
+
+@njit
+def split(begin, end, spectra, first, together, blocks, sign, out):
+    """Interleaved spectra (rows, 2·frequencies) to blocks (row // together, f, row % together, re | im) of ``out``.
+
+    Row r of ``spectra`` is row first + r of out (flat); imaginary parts are multiplied by ``sign``. Lanes beyond the
+    last frequency become zero.
+    """
+    width = VECTOR_BYTES // out.itemsize
+    count = spectra.shape[1] // 2
+    for r in range(begin, end):
+        major, minor = divmod(first + r, together)
+        for f in range(blocks):
+            at = ((major * blocks + f) * together + minor) * 2 * width
+            valid = min(width, count - f * width)
+            for lane in range(valid):
+                out[at + lane] = spectra[r, 2 * (f * width + lane)]
+                out[at + width + lane] = sign * spectra[r, 2 * (f * width + lane) + 1]
+            for lane in range(valid, width):
+                out[at + lane] = 0
+                out[at + width + lane] = 0
+
+
+@njit
+def join(begin, end, x, first, together, blocks, spectra):
+    """Undo ``split``: blocks of ``x`` (flat) to interleaved rows (rows, 2·frequencies)."""
+    width = VECTOR_BYTES // x.itemsize
+    count = spectra.shape[1] // 2
+    for r in range(begin, end):
+        major, minor = divmod(first + r, together)
+        for f in range(blocks):
+            at = ((major * blocks + f) * together + minor) * 2 * width
+            for lane in range(min(width, count - f * width)):
+                spectra[r, 2 * (f * width + lane)] = x[at + lane]
+                spectra[r, 2 * (f * width + lane) + 1] = x[at + width + lane]
 
 
 @intrinsic(prefer_literal=True)

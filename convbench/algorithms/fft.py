@@ -1,0 +1,233 @@
+"""Whole-image FFT: one transform an image and channel, whatever the filter's size.
+
+    y[n, k] = irfftn(Σ_c rfftn(x[n, c]) · conj rfftn(w[k, c]))     cyclic, over at least P + R − 1 pixels a dimension
+
+The convolution theorem (Mathieu, Henaff, LeCun 2014, arXiv:1312.5851, §2). Transforms are scipy.fft's (pocketfft,
+real input, sizes from ``next_fast_len``, workers = threads); the product over channels runs with frequencies in the
+vector lanes (``kernels/spectra.py``). 1-, 2- and 3-D; stride and dilation become phases of a dense problem
+(``kernels/lattice.py``); groups are products of their own.
+Memory: spectra of all channels of a block of images, F complex numbers each, and the filters' K·C/G·F. scipy.fft
+allocates inside: each call returns a new array of at most CHUNK_BYTES of spectra or images, which is copied at once.
+
+Error: u·4·(√(log₂ F) + √(C/G)/4 + 2), as derived in ``fft_tiled``: pocketfft's passes are those of any Cooley-Tukey
+transform, and the mean of x² ⋆ w² is taken over the whole image.
+"""
+
+from __future__ import annotations
+
+from math import log2, prod, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.fft
+
+from convbench.algorithm import Algorithm, phases, unit_roundoff
+from convbench.kernels.fft import lanes
+from convbench.kernels.fft_images import multiply_images, read_images, write_images
+from convbench.kernels.lattice import Lattice, Triple
+from convbench.kernels.layout import Part, aligned_empty, carve, scratch_bytes
+from convbench.kernels.panels import operand_or_empty
+from convbench.kernels.spectra import join, split
+from convbench.kernels.threads import parallel
+from convbench.machine import Machine
+from convbench.reductions import lift
+from convbench.spec import ConvSpec
+
+CHUNK_BYTES = 1 << 22  # images that one call of scipy.fft transforms
+BLOCK_BYTES = 1 << 26  # spectra of one block of images
+LARGEST_BYTES = 1 << 31  # of filter spectra
+
+
+class Plan(NamedTuple):
+    spec: ConvSpec
+    threads: int
+    lattice: Lattice
+    shape: Triple  # of the cyclic correlation
+    images: int  # dense images a block
+    chunk: int  # images a call of scipy.fft
+
+    @property
+    def channels(self) -> int:
+        """Dense channels of one group."""
+        return self.spec.weight_shape[1] * self.lattice.channels
+
+    @property
+    def total(self) -> int:
+        """Dense images in all."""
+        return self.spec.N * self.lattice.images
+
+    @property
+    def half(self) -> Triple:
+        """Frequencies of a real transform."""
+        return self.shape[0], self.shape[1], self.shape[2] // 2 + 1
+
+    @property
+    def blocks(self) -> int:
+        """Vectors of frequencies."""
+        return -(-prod(self.half) // lanes(self.spec.dtype))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return tuple(1 + i for i in range(3) if self.shape[i] > 1 or i == 2)
+
+
+def _shape(spec: ConvSpec) -> tuple[Lattice, Triple]:
+    lattice = Lattice.of(lift(spec, 3))
+    pairs = zip(lattice.phase_outputs, lattice.taps, strict=True)
+    d, h, w = (scipy.fft.next_fast_len(p + r - 1, real=True) for p, r in pairs)
+    return lattice, (d, h, w)
+
+
+def filter_bytes(spec: ConvSpec) -> int:
+    lattice, shape = _shape(spec)
+    frequencies = prod(shape[:2]) * (shape[2] // 2 + 1)
+    return 2 * spec.itemsize * frequencies * prod(spec.weight_shape[:2]) * lattice.channels
+
+
+def supports(spec: ConvSpec) -> str | None:
+    size = filter_bytes(spec)
+    if size > LARGEST_BYTES:
+        return f"the filters' spectra at image size would take {size / 2**30:.1f} GiB; allowed: {LARGEST_BYTES >> 30}"
+    return None
+
+
+def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+    """As many images as BLOCK_BYTES and the limit allow; one, and one scipy.fft call an image, at least."""
+    lattice, shape = _shape(spec)
+    least = Plan(spec, threads, lattice, shape, 1, 1)
+    limit = BLOCK_BYTES if workspace_limit is None else min(BLOCK_BYTES, workspace_limit)
+    images = _fitting(least, "images", max(1, least.total), limit)
+    chosen = least._replace(images=-(-least.total // -(-least.total // images)) if least.total else 1)
+    channels = max(spec.C * lattice.channels, spec.K)
+    wanted = min(max(1, CHUNK_BYTES // (prod(shape) * spec.itemsize)), chosen.images * channels)
+    return chosen._replace(chunk=_fitting(chosen, "chunk", wanted, workspace_limit))
+
+
+def _fitting(plan: Plan, field: str, wanted: int, limit: int | None) -> int:
+    """The largest number of images ≤ ``wanted`` in ``field`` whose workspace is within ``limit``, at least one."""
+    if limit is None:
+        return wanted
+    each = workspace(plan._replace(**{field: 1 + 64})) - workspace(plan)  # 64: past the rounding to cache lines
+    return max(1, min(wanted, 1 + (limit - workspace(plan)) * 64 // max(each, 1)))
+
+
+def parts(plan: Plan) -> list[Part]:
+    """X and Y of one block of images, and one chunk of images or interleaved spectra."""
+    spec, pair = plan.spec, 2 * lanes(plan.spec.dtype)
+    return [
+        ((plan.images * spec.groups * plan.blocks * plan.channels * pair,), spec.np_dtype),
+        ((plan.images * spec.K * plan.blocks * pair,), spec.np_dtype),
+        ((plan.chunk, 2 * prod(plan.half)), spec.np_dtype),
+    ]
+
+
+def workspace(plan: Plan) -> int:
+    return scratch_bytes(parts(plan))
+
+
+def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
+    """conj rfftn(w), flat (G, f, K/G, C/G·ΠB, re | im)."""
+    spec, threads = plan.spec, plan.threads
+    taps = plan.lattice.dense_taps(weight.reshape(lift(spec, 3).weight_shape))
+    taps = taps.reshape(-1, *plan.lattice.taps)
+    together = spec.K // spec.groups * plan.channels
+    state = aligned_empty((spec.groups * plan.blocks * together * 2 * lanes(spec.dtype),), spec.np_dtype)
+    for first in range(0, len(taps), plan.chunk):
+        chunk = taps[first : first + plan.chunk]
+        shape = [plan.shape[axis - 1] for axis in plan.axes]
+        spectra = scipy.fft.rfftn(chunk, shape, plan.axes, workers=threads)
+        parallel(split, len(chunk), threads, _interleaved(spectra), first, together, plan.blocks, weight.dtype.type(-1),
+                 state)  # fmt: skip
+    return state
+
+
+def _interleaved(spectra: np.ndarray) -> np.ndarray:
+    """Complex (rows, …) as real (rows, 2·frequencies)."""
+    return spectra.reshape(len(spectra), -1).view(spectra.real.dtype)
+
+
+def _images(plan: Plan, block: int) -> tuple[int, int]:
+    first = block * plan.images
+    return first, min(plan.images, plan.total - first)
+
+
+def transform(plan, x, state, bias, y, work, block):
+    out, _, chunk = carve(work, parts(plan))
+    planes = chunk.reshape(-1)[: plan.chunk * prod(plan.shape)].reshape(plan.chunk, *plan.shape)
+    first, images = _images(plan, block)
+    channels = plan.spec.C * plan.lattice.channels
+    for start in range(0, images * channels, plan.chunk):
+        count = min(plan.chunk, images * channels - start)
+        parallel(read_images, count, plan.threads, plan.lattice, plan.spec.C, x.reshape(-1), first * channels + start,
+                 planes)  # fmt: skip
+        spectra = scipy.fft.rfftn(planes[:count], axes=plan.axes, workers=plan.threads)
+        parallel(split, count, plan.threads, _interleaved(spectra), start, plan.channels, plan.blocks,
+                 x.dtype.type(1), out)  # fmt: skip
+
+
+def multiply(plan, x, state, bias, y, work, block):
+    spectra, products, _ = carve(work, parts(plan))
+    spec = plan.spec
+    parallel(multiply_images, spec.groups * plan.blocks, plan.threads, _images(plan, block)[1], spec.groups,
+             plan.blocks, spectra, plan.channels, state, products, spec.K // spec.groups)  # fmt: skip
+
+
+def invert(plan, x, state, bias, y, work, block):
+    _, products, chunk = carve(work, parts(plan))
+    spec, shape = plan.spec, [plan.shape[axis - 1] for axis in plan.axes]
+    first, images = _images(plan, block)
+    added = operand_or_empty(bias, y)
+    for start in range(0, images * spec.K, plan.chunk):
+        count = min(plan.chunk, images * spec.K - start)
+        parallel(join, count, plan.threads, products, start, spec.K // spec.groups, plan.blocks, chunk)
+        spectra = chunk[:count].view(np.result_type(spec.np_dtype, np.complex64)).reshape(count, *plan.half)
+        planes = scipy.fft.irfftn(spectra, shape, plan.axes, overwrite_x=True, workers=plan.threads)
+        parallel(write_images, count, plan.threads, plan.lattice, spec.K, planes, first * spec.K + start, added,
+                 y.reshape(-1))  # fmt: skip
+
+
+def _flop(plan: Plan) -> tuple[float, float]:
+    """(real transforms at 2.5·n·log₂ n, complex products at 8)."""
+    n, inputs, outputs = prod(plan.shape), plan.spec.groups * plan.channels, plan.spec.K
+    transforms = 2.5 * n * log2(n + 1) * plan.total * (inputs + outputs)
+    return transforms, 8.0 * prod(plan.half) * plan.total * outputs * plan.channels
+
+
+def executed_flop(plan: Plan) -> float:
+    return sum(_flop(plan))
+
+
+def cost(plan: Plan, machine: Machine) -> float:
+    """scipy.fft at its own rate; the filters' spectra read once a block, spectra and images copied about them."""
+    spec, threads = plan.spec, plan.threads
+    transforms, products = _flop(plan)
+    blocks = -(-plan.total // plan.images)
+    copied = 6 * spec.itemsize * prod(plan.shape) * plan.total * (spec.groups * plan.channels + spec.K)
+    return (
+        machine.fft_time(transforms, spec, threads)
+        + machine.flop_time(products, spec, threads, 0.25)
+        + machine.byte_time(blocks * filter_bytes(spec) + copied + spec.min_bytes, threads)
+        + blocks * 5 * machine.call_overhead
+    )
+
+
+def error(plan: Plan) -> float:
+    return unit_roundoff(plan.spec.dtype) * 4 * (sqrt(log2(prod(plan.shape) + 1)) + sqrt(plan.channels) / 4 + 2)
+
+
+fft = Algorithm(
+    name="fft",
+    run=phases(
+        blocks=lambda plan: -(-plan.total // plan.images), transform=transform, multiply=multiply, inverse=invert
+    ),
+    supports=supports,
+    plan=plan,
+    prepare=prepare,
+    workspace=workspace,
+    error=error,
+    cost=cost,
+    executed_flop=executed_flop,
+    local=False,
+    exact=False,
+    claim="whole-image FFT, one spectrum an image and channel (Mathieu et al. 2014)",
+)
