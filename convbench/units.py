@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["NOTHING", "count", "percent", "ratio", "scientific", "seconds", "size"]
+__all__ = ["NOTHING", "count", "percent", "rate", "ratio", "scientific", "seconds", "size"]
 
 NOTHING = "–"
 
 
 def _significant(value: float, digits: int = 3) -> str:
-    """1234.5 -> 1230, 12.345 -> 12.3, 0.012345 -> 0.0123: never an exponent."""
+    """1234.5 -> 1,230, 12.345 -> 12.3, 9.999 -> 10.0, 0.012345 -> 0.0123: never an exponent."""
     if value == 0:
         return "0"
-    decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    return f"{rounded:,.{max(digits - 1 - math.floor(math.log10(abs(rounded))), 0)}f}"
 
 
 def seconds(value: float | None) -> str:
@@ -35,6 +35,16 @@ def size(value: float) -> str:
         if abs(value) >= 1024**power:
             return f"{_significant(value / 1024**power)} {unit}"
     return f"{value:.0f} B"
+
+
+def rate(value: float, unit: str) -> str:
+    """1.33e11, "flop/s" -> 133 Gflop/s; decimal prefixes."""
+    if not math.isfinite(value):
+        return NOTHING
+    for power, prefix in ((4, "T"), (3, "G"), (2, "M"), (1, "k")):
+        if abs(value) >= 1000**power:
+            return f"{_significant(value / 1000**power)} {prefix}{unit}"
+    return f"{_significant(value)} {unit}"
 
 
 def ratio(value: float) -> str:

@@ -23,6 +23,10 @@ from convbench.machine import write_atomic
 PROBES = ("fma", "stream")
 
 
+class RecordError(ValueError):
+    """A file is not a record of convbench; the message names it."""
+
+
 @dataclass
 class Series:
     """One worker process's samples of one contender or probe: seconds per call, by round.
@@ -138,7 +142,7 @@ class SampleFile:
     """The file of one run, rewritten as a whole and in one step after each problem."""
 
     def __init__(self, path: Path) -> None:
-        """Open ``path``, reading what it holds; ValueError says when it is not a pyperf file."""
+        """Open ``path``, reading what it holds; RecordError says when it is not a pyperf file."""
         self.path = path
         self._problems: dict[str, list[Benchmark]] = {}
         if path.exists():
@@ -174,8 +178,11 @@ class SampleFile:
 
 
 def load(path: Path) -> Iterable[Benchmark]:
-    """The benchmarks of a samples file; ValueError names a file that is not one."""
+    """The benchmarks of a samples file; RecordError names a file that is not one."""
     try:
-        return BenchmarkSuite.load(str(path)).get_benchmarks()
+        found: list[Benchmark] = BenchmarkSuite.load(str(path)).get_benchmarks()
+        if strange := [name for benchmark in found if " | " not in (name := str(benchmark.get_name()))]:
+            raise ValueError(f"benchmark {strange[0]!r} is not named <spec> | <algorithm>")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a record of convbench ({error})") from error
+        raise RecordError(f"{path}: not a record of convbench ({error})") from error
+    return found

@@ -39,6 +39,11 @@ class Peer(Algorithm):
     export: Callable[[Any, Any], np.ndarray] = _identity
     available: Callable[[], str | None] = lambda: None
 
+    @property
+    def optional(self) -> bool:
+        """Whether it needs a package that convbench itself does without."""
+        return self.available is not Peer.available
+
 
 def peer(name: str, call: Callable[..., Any], **parts: Any) -> Peer:
     """A ``Peer`` whose ``run`` follows from its parts: y = export(call(load(x)))."""

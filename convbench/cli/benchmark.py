@@ -1,0 +1,194 @@
+"""``convbench bench`` and ``convbench report``: run with progress, tell who won, remember it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from itertools import count as natural
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from convbench import choices, peers, report, suites
+from convbench.algorithm import list_algorithms
+from convbench.bench import records, runner
+from convbench.bench.contender import find
+from convbench.bench.crew import WorkerError
+from convbench.bench.remember import measured
+from convbench.bench.samples import RecordError
+from convbench.cli.terminal import Interrupted, UserError, console, names_in, register_files
+from convbench.kernels.threads import available
+from convbench.machine import describe
+from convbench.units import count
+
+STAGES = {"compile": "compiling", "load": "loading", "measure": "measuring", "done": "done"}
+WRONG = ("failed", "crashed")
+WIDE = 130  # columns that the whole table of winners needs
+BRIEF = ("problem", "winner", "time", "next", "im2col", "best peer")
+CAPTION = "next, im2col, naive, best peer: how many times as long they took. ≈: predicted, not measured."
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line."""
+
+    problems: Sequence[str]
+    algorithms: str | None
+    files: Sequence[Path]
+    threads: int | None
+    budget: float
+    out: Path
+    peers: bool
+
+    def command(self) -> str:
+        """The command line that continues this run."""
+        words = ["convbench", "bench", *self.problems]
+        words += ["--algorithms", self.algorithms] if self.algorithms else []
+        words += [word for file in self.files for word in ("--with", str(file))]
+        words += ["--threads", str(self.threads)] if self.threads else []
+        words += ["--budget", f"{self.budget:g}", *(["--peers"] if self.peers else []), "--out", str(self.out)]
+        return shlex.join(words)
+
+    def contenders(self) -> list[str]:
+        """The named ones, or all of ours and the rivals that come with them; ``peers`` adds every rival."""
+        rivals = peers.peers()
+        ours = [*list_algorithms(), *(name for name, rival in rivals.items() if not rival.optional)]
+        return list(dict.fromkeys([*(names_in(self.algorithms) or ours), *(rivals if self.peers else ())]))
+
+
+def run(asked: Request) -> bool:
+    """Measure, write the report, remember the winners, print them; False if one of ours was wrong or crashed."""
+    register_files(asked.files)
+    config = runner.Config(
+        problems=[problem for text in asked.problems for problem in suites.resolve(text)],
+        contenders=asked.contenders(),
+        out=asked.out,
+        budget=asked.budget,
+        threads=available(asked.threads),
+        files=tuple(str(file.resolve()) for file in asked.files),
+    )
+    for name in config.contenders:
+        find(name)
+    _ensure_writable(config.out)
+    screen = console()
+    try:
+        with _display(screen) as show:
+            runner.run(config, show)
+    except (runner.RunError, RecordError, WorkerError) as error:
+        raise UserError(str(error)) from error
+    except KeyboardInterrupt:
+        kept = "interrupted; what was measured is kept. Resume with:"
+        raise Interrupted(f"{kept} {asked.command()}") from None
+    _tell(config.out, screen)
+    _remember(config.out)
+    return _print_trouble(config.out)
+
+
+def write_report(directory: Path) -> None:
+    """Write the report of a run that exists already, and tell where it is."""
+    _tell(directory, console())
+
+
+def fresh_directory(root: Path = Path("results")) -> Path:
+    """``results/<cpu>-<date>``, numbered from the second of a day on."""
+    cpu = re.sub(r"\(.*?\)|\bcpu\b|\bprocessor\b|@.*", " ", str(describe()["cpu"]), flags=re.IGNORECASE)
+    name = "-".join([*re.findall(r"[a-z0-9]+", cpu.lower()), date.today().isoformat()])
+    numbered = (root / (name if i == 1 else f"{name}-{i}") for i in natural(1))
+    return next(path for path in numbered if not path.exists())
+
+
+def _ensure_writable(directory: Path) -> None:
+    """Refuse before anything is compiled or measured."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write results to {directory}: {error.strerror}") from error
+
+
+class _TimeLeft(ProgressColumn):
+    """Counts down between the runner's messages, which come once a problem."""
+
+    max_refresh = 1.0
+
+    def render(self, task: Task) -> Text:
+        left = max(0.0, task.fields["end"] - time.monotonic())
+        return Text(f"{int(left) // 60}:{int(left) % 60:02} left", style="cyan")
+
+
+@contextmanager
+def _display(screen: Console) -> Iterator[Callable[[runner.Progress], None]]:
+    """A callback for the runner: a bar with the time left on a terminal, else a line per problem."""
+    if not screen.is_terminal:
+        yield _line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _TimeLeft())
+    with Progress(*columns, console=screen, transient=True, refresh_per_second=1) as bar:
+        task = bar.add_task("starting", total=None, end=time.monotonic())
+
+        def show(now: runner.Progress) -> None:
+            text = f"{STAGES[now.stage]} {now.label}"
+            bar.update(task, description=text, completed=now.done, total=now.total, end=time.monotonic() + now.left)
+
+        yield show
+
+
+def _line(now: runner.Progress) -> None:
+    if now.stage == "measure":
+        typer.echo(f"[{now.done + 1}/{now.total}] {now.label}, {now.left:.0f} s left")
+    elif now.stage != "done":
+        typer.echo(f"{STAGES[now.stage]} {now.label}")
+
+
+def _tell(directory: Path, screen: Console) -> None:
+    """Write the report; print who won where, and where the report is."""
+    try:
+        page = report.write(directory)
+        rows = report.winner_text(report.winner_table(records.cells(directory)))
+    except RecordError as error:
+        raise UserError(str(error)) from error
+    if screen.width < WIDE:
+        rows = rows[[*BRIEF]]
+    table = Table(box=None, header_style="bold", caption=CAPTION, caption_justify="left")
+    for column in rows.columns:
+        table.add_column(column, no_wrap=column in ("winner", "time"))
+    for row in rows.itertuples(index=False):
+        table.add_row(*map(Text, row))
+    screen.print(table)
+    typer.echo(f"report: {page}")
+
+
+def _remember(directory: Path) -> None:
+    """Let fastest() and conv1d/2d/3d() use what was found; a cache that cannot be written costs a warning only."""
+    found = measured(directory)
+    if not found:
+        typer.echo("choices: none recorded; that takes a run of every algorithm on dense weights")
+        return
+    try:
+        path = choices.record(found)
+    except OSError as error:
+        typer.echo(f"convbench: warning: choices are not recorded: {error}", err=True)
+        return
+    typer.echo(f"choices: fastest() and conv1d/2d/3d() now know {count(len(found), 'problem')} of this run ({path})")
+
+
+def _print_trouble(directory: Path) -> bool:
+    """Name our algorithms that were wrong or crashed; True if there are none."""
+    cells = records.cells(directory)
+    wrong = cells[cells["status"].isin(WRONG) & ~cells["peer"]].drop_duplicates(["spec", "weights", "algorithm"])
+    for (name, status), rows in wrong.groupby(["algorithm", "status"]):
+        first = rows.iloc[0]
+        where = f"{count(len(rows), 'problem')}, first {first['spec']}"
+        typer.echo(f"{name} {status} on {where}: {first['reason']}")
+    return wrong.empty

@@ -1,0 +1,67 @@
+"""What the commands share: errors for people, the console, problems and algorithms from their names."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from convbench import suites
+from convbench.suites import Problem
+
+PIPED_WIDTH = 150  # columns of tables that no terminal shows
+
+
+class UserError(Exception):
+    """A mistake on the command line that no part of the library knows of."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C; the message says how to go on."""
+
+
+def console() -> Console:
+    """Standard output; wide where it is a file or a pipe."""
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return Console(highlight=False, width=None if known else PIPED_WIDTH)
+
+
+def progress(out: Console) -> Progress:
+    """A bar with the time left; nothing where no terminal shows it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+
+
+def problems_of(texts: Iterable[str], batch: int | None = None) -> list[Problem]:
+    """The problems that the texts name, each once; with ``batch`` images where it is given."""
+    found: dict[tuple[object, str], Problem] = {}
+    for text in texts:
+        for problem in suites.resolve(text):
+            if batch is not None:
+                spec = problem.spec
+                problem = dataclasses.replace(problem, spec=spec.replace(input_shape=(batch, *spec.input_shape[1:])))
+            found.setdefault((problem.spec, problem.weights), problem)
+    return list(found.values())
+
+
+def names_in(text: str | None) -> list[str] | None:
+    """``a, b`` -> ["a", "b"], each once; None for every algorithm."""
+    if text is None:
+        return None
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UserError("--algorithms names no algorithm; `convbench algorithms` lists them")
+    return names
+
+
+def register_files(files: Sequence[Path]) -> None:
+    """Make the user's algorithms known."""
+    from convbench.algorithm import load_file
+
+    for file in files:
+        load_file(file)
