@@ -56,12 +56,13 @@ def _gains(winners: pd.DataFrame) -> str | None:
     """How far the winners are ahead of im2col, naive and python_loops, where those ran or have a prediction."""
     said = []
     for column, name in (("over_im2col", "im2col"), ("over_naive", "naive"), ("over_python_loops", "python_loops")):
-        others = winners.loc[winners["winner"] != name, column].dropna()
-        if len(others):
-            said.append(
-                f"{ratio(geometric_mean(others))} as fast as `{name}` (n = {len(others)}, up to {ratio(others.max())})"
-            )
-    return f"Where it does not win itself, the winner is {_joined(said)}, as geometric means." if said else None
+        beaten = winners[(winners["winner"] != name) & winners[column].notna()]
+        if len(beaten):
+            guessed = int(beaten["predicted"].str.split(", ").map(lambda names, name=name: name in names).sum())
+            number = f"n = {len(beaten)}" + (f", {guessed} of them predicted" if guessed else "")
+            mean, most = geometric_mean(beaten[column]), beaten[column].max()
+            said.append(f"{ratio(mean)} as fast as `{name}` ({number}, up to {ratio(most)})")
+    return f"Where it does not win itself, the winner is {_joined(said)}; geometric means." if said else None
 
 
 def _against_peers(winners: pd.DataFrame) -> str | None:
@@ -74,7 +75,7 @@ def _against_peers(winners: pd.DataFrame) -> str | None:
     peers = _joined([f"`{name}`" for name in sorted(set(met["best_peer"]))])
     text = (
         f"Against the best peer of each problem ({peers}): ahead on {ahead}, tied on {int(tied.sum())}, "
-        f"behind on {behind}; {ratio(geometric_mean(met['over_peer']))} as fast as a geometric mean."
+        f"behind on {behind}; geometric mean {ratio(geometric_mean(met['over_peer']))} as fast."
     )
     if worst["over_peer"] >= 1:
         return text

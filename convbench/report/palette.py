@@ -59,7 +59,8 @@ DARK = {
     "#9cc9ea": "#2f526e",
     "#e4e7eb": "#262d35",
     "#0072b2": "#3d9bd8",
-} | {ink: colour for colour, ink, _ in FAMILIES.values() if ink != INK}
+}
+DARK |= {ink: DARK.get(colour, colour) for colour, ink, _ in FAMILIES.values()}
 
 THEME: dict[str, Any] = {
     "aria": False,  # the page gives each chart one text; a label per mark doubles the file
