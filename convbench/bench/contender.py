@@ -1,0 +1,105 @@
+"""One algorithm or rival made ready for one problem, with each of its costs taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from convbench import algorithm as registry
+from convbench import peers
+from convbench.algorithm import Algorithm, Unsupported
+from convbench.bench.environment import Facts
+from convbench.bench.jitclock import JitClock
+from convbench.bench.rounds import Clock
+from convbench.driver import Kernel
+from convbench.machine import Machine
+from convbench.peers import Peer
+from convbench.spec import ConvSpec
+from convbench.verify import Truth, Verdict, judge
+
+PREPARATIONS = 3
+CHEAP = 0.02  # seconds: preparations that last longer are timed once
+
+
+def find(name: str) -> Algorithm:
+    """An algorithm of ours, or a rival. UnknownAlgorithm, with the nearest name, if it is neither."""
+    return peers.peers()[name] if name in peers.peers() else registry.get(name)
+
+
+class Contender:
+    """A planned algorithm. Raises Unsupported where it does not apply, or is a rival that is not installed."""
+
+    def __init__(
+        self,
+        contender: Algorithm,
+        spec: ConvSpec,
+        threads: int,
+        workspace_limit: int | None,
+        machine: Machine,
+        clock: Clock,
+    ) -> None:
+        self.name = contender.name
+        self.peer = isinstance(contender, Peer)
+        self._algorithm = contender
+        self._clock = clock
+        missing = contender.available() if isinstance(contender, Peer) else None
+        if reason := missing or contender.supports(spec):
+            raise Unsupported(reason)
+        self.spec = spec
+        self._kernel = Kernel(contender, spec, threads, workspace_limit, "benchmark")
+        plan = self._kernel.plan
+        self.predicted = float(contender.cost(plan, machine))
+        self.call: Callable[..., Any] = lambda: None
+        self.facts: Facts = {
+            "peer": int(self.peer),
+            "predicted_s": self.predicted,
+            "workspace_bytes": self._kernel.workspace_bytes,
+            "bound": self._kernel.error_bound,
+            "executed_flop": float(contender.executed_flop(plan)),
+        }
+
+    def prepare(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Time the preparation (its median of three while it is cheap) and bind ``call`` to these operands."""
+        layer, seconds = self._apart(lambda: self._kernel.prepare(weight, bias))
+        times = [seconds]
+        while seconds < CHEAP and len(times) < PREPARATIONS:
+            layer, seconds = self._apart(lambda: self._kernel.prepare(weight, bias))
+            times.append(seconds)
+        self.facts["prepare_s"] = median(times)
+        if isinstance(self._algorithm, Peer):
+            own = self._algorithm.load(self._kernel.plan, x)
+            self.call = partial(self._algorithm.call, self._kernel.plan, own, layer.state, layer.bias)
+        else:
+            self.call = partial(layer, x)
+
+    def first(self, truth: Truth) -> Verdict:
+        """Make and time the first call, and judge what it wrote. Ours write into an output full of NaN."""
+        algorithm = self._algorithm
+        if isinstance(algorithm, Peer):
+            native, seconds = self._apart(self.call)
+            y = algorithm.export(self._kernel.plan, native)
+        else:
+            out = np.full(self.spec.output_shape, np.nan, self.spec.np_dtype)
+            y, seconds = self._apart(partial(self.call, out=out))
+        self.facts["first_s"] = seconds
+        verdict = judge(algorithm, self.spec, y, truth, self._kernel.error_bound)
+        self.facts |= {"error": verdict.error, "relative_error": verdict.relative_error}
+        return verdict
+
+    def release(self) -> None:
+        """Let go of weights, scratch and operands."""
+        self.call = lambda: None
+
+    def _apart(self, call: Callable[..., Any]) -> tuple[Any, float]:
+        """(result, seconds) of a call, without what Numba compiled or loaded in it; that is ``late_jit_s``."""
+        with JitClock() as jit:
+            start = self._clock()
+            result = call()
+            elapsed = self._clock() - start
+        if jit.total:
+            self.facts["late_jit_s"] = float(self.facts.get("late_jit_s", 0.0)) + jit.total
+        return result, max(elapsed - jit.total, 1e-9)

@@ -1,0 +1,126 @@
+"""Interleaved rounds: every contender once a round, in an order drawn anew, with a probe of the machine before each.
+
+A sample lasts at least ``LEAST_SAMPLE``, so fast contenders are called in a loop. In hot mode an untimed call precedes
+every sample shorter than ``LONG_CALL``: the others, and the bandwidth probe, have pushed its data out of the caches.
+Time comes from the ``clock`` given, so tests need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from random import Random
+
+LEAST_SAMPLE = 3e-4  # seconds
+LONG_CALL = 1e-2  # seconds: longer calls bring their own data into the caches
+LEAST_ROUNDS = 5
+MOST_ROUNDS = 25
+BEATEN = 1.5  # times the best, in every one of the first rounds: no more rounds can make it a winner
+MOST_LOOPS = 100_000
+
+Clock = Callable[[], float]
+Emit = Callable[[dict[str, object]], None]
+
+
+@dataclass
+class Racer:
+    """A contender in the race: ``seconds`` per call as calibrated, and ``loops`` calls a sample."""
+
+    name: str
+    call: Callable[[], object]
+    seconds: float
+    loops: int
+
+    @property
+    def round_seconds(self) -> float:
+        """What one round costs: the sample and the call that warms the caches."""
+        return self.seconds * (self.loops + (self.seconds < LONG_CALL))
+
+
+def calibrated(name: str, call: Callable[[], object], clock: Clock) -> Racer:
+    """Find the loop count: ten times more calls until they take half of a sample; not for a first call."""
+    loops = 1
+    while True:
+        elapsed = timed(call, loops, clock)
+        if elapsed >= LEAST_SAMPLE / 2 or loops >= MOST_LOOPS:
+            break
+        loops = min(10 * loops, MOST_LOOPS)
+    seconds = max(elapsed / loops, 1e-9)
+    return Racer(name, call, seconds, min(MOST_LOOPS, max(1, ceil(LEAST_SAMPLE / seconds))))
+
+
+def timed(call: Callable[[], object], loops: int, clock: Clock) -> float:
+    """Seconds that ``loops`` calls take together."""
+    repeat = range(loops)
+    start = clock()
+    for _ in repeat:
+        call()
+    return clock() - start
+
+
+def sample(racer: Racer, clock: Clock) -> float:
+    """Seconds per call."""
+    if racer.seconds < LONG_CALL:
+        racer.call()
+    return timed(racer.call, racer.loops, clock) / racer.loops
+
+
+def affordable(costs: Mapping[str, float], seconds: float) -> dict[str, int]:
+    """Rounds for each contender within ``seconds``: ``LEAST_ROUNDS``, fewer for the dearest ones, but one for all."""
+    rounds = dict.fromkeys(costs, LEAST_ROUNDS)
+    for name in sorted(costs, key=costs.__getitem__, reverse=True):
+        others = sum(costs[other] * rounds[other] for other in costs if other != name)
+        rounds[name] = max(1, min(LEAST_ROUNDS, int((seconds - others) / costs[name])))
+    return rounds
+
+
+def race(
+    racers: Sequence[Racer],
+    probes: Mapping[str, Callable[[], object]],
+    seconds: float,
+    clock: Clock,
+    rng: Random,
+    emit: Emit,
+) -> None:
+    """Run rounds until ``seconds`` are over or nothing more can be learnt; samples go out through ``emit``.
+
+    probes: "stream" runs once at the start of a round, "fma" before every sample. Events: begin, sample, probe.
+    """
+    end = clock() + seconds
+    quota = affordable({racer.name: racer.round_seconds for racer in racers}, seconds)
+    taken: dict[str, list[float]] = {racer.name: [] for racer in racers}
+    for i in range(MOST_ROUNDS):
+        entrants = [racer for racer in racers if i < quota[racer.name] or (i >= LEAST_ROUNDS and _live(racer, taken))]
+        cost = sum(racer.round_seconds for racer in entrants)
+        if not entrants or (i >= LEAST_ROUNDS and (clock() + cost > end or len(entrants) == 1 < len(racers))):
+            return
+        rng.shuffle(entrants)
+        readings = []
+        emit({"event": "probe", "probe": "stream", "round": i, "seconds": timed(probes["stream"], 1, clock)})
+        for racer in entrants:
+            emit({"event": "begin", "algorithm": racer.name, "stage": f"round {i}"})
+            readings.append(timed(probes["fma"], 1, clock))
+            seconds_per_call = sample(racer, clock)
+            taken[racer.name].append(seconds_per_call)
+            emit(
+                {
+                    "event": "sample",
+                    "algorithm": racer.name,
+                    "round": i,
+                    "seconds": seconds_per_call,
+                    "beside": readings[-1],
+                }
+            )
+        middle = sorted(readings)[len(readings) // 2]
+        emit({"event": "probe", "probe": "fma", "round": i, "seconds": middle})
+
+
+def _live(racer: Racer, taken: Mapping[str, list[float]]) -> bool:
+    """Whether more rounds could matter: it ran them all so far and was not beaten in each."""
+    mine = taken[racer.name]
+    full = max(map(len, taken.values()))
+    if len(mine) < full:
+        return False
+    best = [min(other[i] for other in taken.values() if i < len(other)) for i in range(full)]
+    return any(seconds < BEATEN * least for seconds, least in zip(mine, best, strict=True))

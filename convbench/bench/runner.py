@@ -1,0 +1,267 @@
+"""A run: the schedule over problems within a time budget, restarts and resumption, and the record on disk."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from convbench import machine
+from convbench.bench.compiled import FILE, Compiled, Warm, ready_crew
+from convbench.bench.contender import find
+from convbench.bench.crew import Crew, Launch, WorkerError
+from convbench.bench.environment import Facts, environment
+from convbench.bench.orders import Job, Setup
+from convbench.bench.records import SAMPLES
+from convbench.bench.samples import Membership, SampleFile, problem_key
+from convbench.bench.tally import Tally
+from convbench.bench.warmup import likenesses
+from convbench.kernels.jit import code_dir
+from convbench.spec import ConvSpec
+from convbench.suites import Problem
+
+LEAST_SHARE = 0.5  # seconds for a problem, even when the budget is over
+PATIENCE = 60.0
+COMPILE_PROCESSES = 2
+
+
+class RunError(ValueError):
+    """The run cannot be started as asked; the message says what was found and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to run. ``budget``: seconds for all measurements, compiling not counted; it decides how deep they go.
+
+    ``contenders``: names of algorithms and rivals. ``out``: the results directory; a run that it holds is continued.
+    ``files``: Python files that register algorithms. ``processes``: worker processes for each problem. ``affinity``:
+    processors that workers may use. ``patience``: seconds without a sign of life after which a worker is killed.
+    """
+
+    problems: Sequence[Problem]
+    contenders: Sequence[str]
+    out: Path
+    budget: float = 300.0
+    threads: int = 1
+    processes: int = 1
+    affinity: tuple[int, ...] = ()
+    workspace_limit: int | None = None
+    files: tuple[str, ...] = ()
+    seed: int = 0
+    patience: float = PATIENCE
+    calibrate: bool = True
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is. ``stage``: compile, load, measure or done; ``label``: the algorithm or problem at hand.
+
+    ``done`` of ``total`` problems; ``left``: seconds that the measurements will still take, as far as can be told.
+    """
+
+    stage: str
+    label: str
+    done: int
+    total: int
+    elapsed: float
+    left: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem with every suite that holds it."""
+
+    spec: ConvSpec
+    weights: str
+    members: tuple[Membership, ...]
+
+    @property
+    def key(self) -> str:
+        return problem_key(str(self.spec), self.weights)
+
+
+def run(
+    config: Config,
+    progress: Callable[[Progress], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+    launch: Launch | None = None,
+) -> Path:
+    """Measure what ``config`` asks for and ``out`` does not hold yet; gives the path of its ``samples.json``.
+
+    The file is complete after every problem, so that an interruption loses one at most. Raises RunError for a request
+    that makes no sense or does not fit what ``out`` holds, UnknownAlgorithm, OSError if ``out`` cannot be written,
+    WorkerError if no worker can be started.
+    """
+    return _Run(config, progress, clock, launch or partial(Crew, patience=config.patience)).measure()
+
+
+def tasks(problems: Iterable[Problem]) -> list[Task]:
+    """Each different problem once, in the order given."""
+    found: dict[tuple[ConvSpec, str], list[Membership]] = {}
+    for problem in problems:
+        member = Membership(problem.suite or "problems", problem.spec.name, problem.spec.repeats)
+        members = found.setdefault((problem.spec, problem.weights), [])
+        if member not in members:
+            members.append(member)
+    return [Task(spec, weights, tuple(members)) for (spec, weights), members in found.items()]
+
+
+def weight(spec: ConvSpec, here: machine.Machine) -> float:
+    """How much of the budget a problem deserves: 1 for a small one, up to 10 where a single call takes long."""
+    floor = max(here.flop_time(spec.flop, spec), here.byte_time(spec.min_bytes))
+    return 1 + min(9.0, floor / 1e-2)
+
+
+class _Run:
+    def __init__(
+        self, config: Config, progress: Callable[[Progress], None], clock: Callable[[], float], launch: Launch
+    ) -> None:
+        self._config = config
+        self._progress = progress
+        self._clock = clock
+        self._launch = launch
+        self._contenders = tuple(dict.fromkeys(config.contenders))
+        if config.budget <= 0 or config.threads < 1 or config.processes < 1:
+            raise RunError(
+                f"budget is {config.budget}, threads {config.threads}, processes {config.processes}; "
+                "allowed: a budget above 0, and at least one thread and process"
+            )
+        self._all = tasks(config.problems)
+        if not self._all or not self._contenders:
+            raise RunError("there is nothing to measure; allowed: at least one problem and one algorithm")
+        if not config.files:  # which may register more
+            for name in self._contenders:
+                find(name)
+        self._file = SampleFile(config.out / SAMPLES)
+        self._facts: Facts = {**environment(), "cache": "hot"}
+        self._todo = [task for task in self._all if not self._measured(task)]
+        self._started = clock()
+        self._measuring = self._started
+
+    def _measured(self, task: Task) -> bool:
+        """Whether the file holds this problem with these contenders. RunError if it is a run of another kind."""
+        facts = self._file.facts(task.key)
+        if not facts:
+            return False
+        mine = {"threads": self._config.threads, "machine": self._facts["machine"], "cache": self._facts["cache"]}
+        for name, value in mine.items():
+            if facts.get(name) != value:
+                raise RunError(
+                    f"{self._file.path} holds a run with {name} = {facts.get(name)}, this one has {value}; "
+                    "allowed: the same, or another directory"
+                )
+        return facts["contenders"] == " ".join(sorted(self._contenders))
+
+    def measure(self) -> Path:
+        if self._todo:
+            self._config.out.mkdir(parents=True, exist_ok=True)
+            crew, warm = self._crew()
+            try:
+                self._measuring = self._clock()
+                for i, task in enumerate(self._todo):
+                    self._tell("measure", _label(task), i)
+                    crew = self._one(task, self._share(i), crew, warm)
+            finally:
+                crew.close()
+        self._tell("done", "", len(self._todo))
+        return self._file.path
+
+    def _crew(self) -> tuple[Crew, Warm]:
+        setup = Setup(
+            contenders=self._contenders,
+            specs=tuple(map(str, likenesses(task.spec for task in self._todo))),
+            threads=self._config.threads,
+            files=self._config.files,
+            calibrate=self._config.calibrate,
+        )
+        processes = min(COMPILE_PROCESSES, os.cpu_count() or 1)
+        known = Compiled(code_dir() / FILE)
+        return ready_crew(setup, self._launch, processes, known, lambda stage, name: self._tell(stage, name, 0))
+
+    def _share(self, i: int) -> float:
+        """Seconds for problem i: its part of what is left, by weight."""
+        here = machine.current()
+        weights = [weight(task.spec, here) for task in self._todo[i:]]
+        return max(LEAST_SHARE, self._left() * weights[0] / sum(weights))
+
+    def _left(self) -> float:
+        return self._config.budget - (self._clock() - self._measuring)
+
+    def _one(self, task: Task, share: float, crew: Crew, warm: Warm) -> Crew:
+        """Measure one problem and write it; gives the crew that is alive afterwards."""
+        costs = {
+            name: {**warm.costs.get((name, task.spec.dtype), {}), "repro": self._repro(task, name)}
+            for name in self._contenders
+        }
+        tally = Tally(self._contenders, costs, warm.lost)
+        until = self._clock() + share
+        for process in range(self._config.processes):
+            seconds = share / self._config.processes
+            while tally.waiting and not self._attempt(task, tally, seconds, process, crew):
+                if crew.gone:
+                    crew.close()
+                    crew, _ = self._crew()
+                seconds = max(LEAST_SHARE, (until - self._clock()) / (self._config.processes - process))
+        date = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+        sizes: Facts = {"flop": task.spec.flop, "min_bytes": task.spec.min_bytes}
+        facts = {**self._facts, **sizes, "blas": warm.blas, "date": date}
+        self._file.add(tally.result(str(task.spec), task.weights, list(task.members), facts))
+        return crew
+
+    def _repro(self, task: Task, name: str) -> str:
+        problem = shlex.quote(str(Problem(task.spec, task.weights)))
+        return f"convbench bench {problem} --algorithms {name} --threads {self._config.threads}"
+
+    def _attempt(self, task: Task, tally: Tally, seconds: float, seed: int, crew: Crew) -> bool:
+        """One worker process; False if it died, in which case the contender to blame is out."""
+        job = Job(
+            spec=str(task.spec),
+            weights=task.weights,
+            contenders=tally.waiting,
+            seconds=seconds,
+            threads=self._config.threads,
+            affinity=self._config.affinity,
+            workspace_limit=self._config.workspace_limit,
+            seed=self._config.seed + seed,
+        )
+        tally.begin()
+        silent, error, code = 0.0, "", 0
+        for event in crew.work(job):
+            match event["event"]:
+                case "silent":
+                    silent = event["seconds"]
+                case "error":
+                    error = event["error"]
+                case "exit" | "gone":
+                    code = event["code"]
+                case _:
+                    tally.take(event)
+        if not (silent or error or code or crew.gone):
+            return True
+        if not tally.blame(code, silent):
+            raise WorkerError(f"{task.key}: {error or f'the worker ended with code {code}'}: {crew.last_words()}")
+        return False
+
+    def _tell(self, stage: str, label: str, done: int) -> None:
+        resumed = len(self._all) - len(self._todo)
+        elapsed = self._clock() - self._started
+        self._progress(Progress(stage, label, resumed + done, len(self._all), elapsed, self._to_go(done)))
+
+    def _to_go(self, done: int) -> float:
+        """Seconds until the end: at the pace so far, and within the budget."""
+        here = machine.current()
+        weights = [weight(task.spec, here) for task in self._todo]
+        past, rest = sum(weights[:done]), sum(weights[done:])
+        if not past:
+            return self._config.budget if rest else 0.0
+        return min(max(0.0, self._left()), (self._clock() - self._measuring) * rest / past)
+
+
+def _label(task: Task) -> str:
+    member = task.members[0]
+    return member.name or str(task.spec)

@@ -1,0 +1,73 @@
+"""Every kernel that a run will need, compiled or loaded before anything is timed, and how long that took.
+
+Kernels are compiled by dtype, rank and class of filter, never by size, so small likenesses of a run's problems reach
+all of them in milliseconds. A kernel that several algorithms share is charged to the first of them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from convbench.algorithm import Unsupported
+from convbench.bench.contender import find
+from convbench.bench.jitclock import JitClock
+from convbench.bench.rounds import Emit
+from convbench.data import arrays
+from convbench.driver import Kernel
+from convbench.peers import Peer
+from convbench.spec import ConvSpec
+
+CHANNELS = 32
+BEYOND_FILTER = 20  # pixels of a likeness beyond its (dilated) filter
+
+
+def likeness(spec: ConvSpec) -> ConvSpec:
+    """``spec`` with one image, at most ``CHANNELS`` channels in and out, and an image little larger than its filter."""
+    inside, outside = (min(CHANNELS, channels // spec.groups) for channels in (spec.C, spec.K))
+    groups = min(spec.groups, max(1, CHANNELS // max(inside, outside)))
+    spatial = (min(n, f + BEYOND_FILTER) for n, f in zip(spec.spatial, spec.effective_filter, strict=True))
+    return spec.replace(
+        input_shape=(1, groups * inside, *spatial),
+        weight_shape=(groups * outside, inside, *spec.filter),
+        groups=groups,
+        name="",
+        repeats=1,
+    )
+
+
+def likenesses(specs: Iterable[ConvSpec]) -> list[ConvSpec]:
+    """The different ones among the likenesses of ``specs``, in a fixed order."""
+    return sorted({likeness(spec) for spec in specs}, key=str)
+
+
+def warm(specs: Sequence[ConvSpec], contenders: Sequence[str], emit: Emit) -> None:
+    """Run every contender on every likeness that it accepts, on one thread.
+
+    Events: begin, and warm with the seconds of each (algorithm, dtype) spent compiling and loading compiled code, or
+    with the error that it died of.
+    """
+    for name in contenders:
+        emit({"event": "begin", "algorithm": name, "stage": "warm-up"})
+        for dtype in sorted({spec.dtype for spec in specs}):
+            event: dict[str, object] = {"event": "warm", "algorithm": name, "dtype": dtype, "error": ""}
+            with JitClock() as jit:
+                try:
+                    _run(name, [spec for spec in specs if spec.dtype == dtype])
+                except Exception as error:
+                    event["error"] = f"{type(error).__name__}: {error}"
+            emit(event | {"compile_s": jit.compiling, "load_s": jit.loading})
+
+
+def _run(name: str, specs: Sequence[ConvSpec]) -> None:
+    contender = find(name)
+    if isinstance(contender, Peer) and contender.available():
+        return
+    for spec in specs:
+        if contender.supports(spec):
+            continue
+        try:
+            kernel = Kernel(contender, spec, 1, None, "warm-up")
+        except Unsupported:
+            continue
+        x, weight, bias = arrays(spec)
+        kernel.prepare(weight, bias)(x)
