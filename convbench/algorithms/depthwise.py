@@ -21,7 +21,7 @@ from convbench.kernels.jit import njit
 from convbench.kernels.layout import carve, round_up, scratch_bytes
 from convbench.kernels.stencil import ROWS, Chains, stencil
 from convbench.kernels.threads import parallel
-from convbench.kernels.window import Window, pad_window, window, window_chains
+from convbench.kernels.window import Window, packed, pad_window, unpacked, window, window_chains
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -40,6 +40,7 @@ class State(NamedTuple):
     weight: np.ndarray  # (K·taps,) in the order of the chains
     chains: Chains
     no_bias: np.ndarray  # zeros (K,)
+    window: np.ndarray  # the plan's, packed
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -57,7 +58,7 @@ def prepare(plan: Plan, weight: np.ndarray) -> State:
     """(K, 1, R, S) -> each filter's taps in the order of the chains."""
     K = len(weight)
     taps = window_chains(plan.lifted, plan.window)
-    return State(weight.reshape(K, -1)[:, taps.order].ravel(), taps, np.zeros(K, weight.dtype))
+    return State(weight.reshape(K, -1)[:, taps.order].ravel(), taps, np.zeros(K, weight.dtype), packed(plan.window))
 
 
 def parts(plan: Plan) -> list[Any]:
@@ -69,7 +70,7 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
     tasks = spec.N * spec.C * spec.output_spatial[0] * blocks[0] * blocks[1]
     parallel(
         convolve_blocks, tasks, plan.threads, x.reshape(-1), spec.C, state.weight, state.chains.offsets,
-        state.chains.counts, state.no_bias if bias is None else bias, y.reshape(-1), plan.window, blocks,
+        state.chains.counts, state.no_bias if bias is None else bias, y.reshape(-1), state.window,
         private=carve(work, parts(plan))[0],
     )  # fmt: skip
 
@@ -101,17 +102,17 @@ depthwise = Algorithm(
 
 
 @njit
-def convolve_blocks(begin, end, x, C, weight, offsets, counts, bias, y, window, blocks, padded):
+def convolve_blocks(begin, end, x, C, weight, offsets, counts, bias, y, numbers, padded):
     """Tasks (n, c, o, row block, column block), the last fastest; x, weight, y flat; padded is private scratch."""
+    window = unpacked(numbers)
     O, P, Q = window.output
+    blocks_p, blocks_q = (P + window.rows - 1) // window.rows, (Q + window.cols - 1) // window.cols
     K, lanes = bias.size, window.lanes
-    taps = weight.size // K
+    taps, per_plane = weight.size // K, blocks_p * blocks_q
     for task in range(begin, end):
-        rest, block_q = divmod(task, blocks[1])
-        rest, block_p = divmod(rest, blocks[0])
-        channel, o = divmod(rest, O)
-        n, c = divmod(channel, C)
-        p, q = block_p * window.rows, block_q * window.cols
+        channel, block = task // (O * per_plane), task % (O * per_plane)
+        n, c = channel // C, channel % C
+        o, p, q = block // per_plane, block % per_plane // blocks_q * window.rows, block % blocks_q * window.cols
         rows, cols, y_step = min(window.rows, P - p), min(window.cols, Q - q), Q
         pad_window(x, channel, o, p, q, rows, window, padded)
         last = cols

@@ -64,13 +64,17 @@ class Vectors:
             first, undefined, ir.Constant(ir.VectorType(_LANE, self.lanes), [0] * self.lanes)
         )
 
-    def mask(self, low: ir.Value, high: ir.Value, positions: ir.Value | None = None) -> ir.Value:
-        """Lanes i with low ≤ i < high (or their ``positions``, int64, in that range); the bounds lie anywhere."""
-        positions = self._numbers if positions is None else positions
-        return self.builder.and_(
-            self.builder.icmp_signed(">=", positions, self.splat(low)),
-            self.builder.icmp_signed("<", positions, self.splat(high)),
-        )
+    def mask(self, low: ir.Value, high: ir.Value) -> ir.Value:
+        """Lanes i with low ≤ i < high; the bounds are int64 and lie anywhere."""
+        bits = ir.IntType(self.lanes)
+
+        def below(bound: ir.Value) -> ir.Value:
+            for keep, end in (("<", index(self.lanes)), (">", index(0))):
+                bound = self.builder.select(self.builder.icmp_signed(keep, bound, end), bound, end)
+            return self.builder.shl(index(1), bound)
+
+        chosen = self.builder.sub(below(high), below(low))
+        return self.builder.bitcast(self.builder.trunc(chosen, bits), ir.VectorType(ir.IntType(1), self.lanes))
 
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         """a · b + c, rounded once."""
@@ -83,18 +87,14 @@ class Vectors:
             return self.builder.load(address, align=self._align)
         return self.builder.call(self._load, [address, ir.Constant(_LANE, self._align), mask, self._zero])
 
-    def gather(self, base: ir.Value, stride: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:
-        """Elements base[i·stride]; lanes whose i·stride is not in low … high − 1 are zero and read nothing."""
-        positions = self.builder.mul(self._numbers, self.splat(stride))
-        size = ir.Constant(self._numbers.type, [self._align] * self.lanes)
-        first = self.splat(self.builder.ptrtoint(base, INDEX))
+    def gather(self, base: ir.Value, stride: ir.Value, mask: ir.Value) -> ir.Value:
+        """Elements base[i·stride] of lanes i; lanes outside the mask are zero and read nothing."""
+        size = self.splat(self.builder.mul(stride, index(self._align)))
         addresses = self.builder.inttoptr(
-            self.builder.add(first, self.builder.mul(positions, size)),
+            self.builder.add(self.splat(self.builder.ptrtoint(base, INDEX)), self.builder.mul(self._numbers, size)),
             ir.VectorType(self.type.element.as_pointer(), self.lanes),
         )
-        return self.builder.call(
-            self._gather, [addresses, ir.Constant(_LANE, self._align), self.mask(low, high, positions), self._zero]
-        )
+        return self.builder.call(self._gather, [addresses, ir.Constant(_LANE, self._align), mask, self._zero])
 
     def store(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> None:
         """Write ``value`` at ``base[at]``; lanes outside the mask write nothing."""

@@ -163,3 +163,23 @@ def stencil(x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start, y
                 _tile(1, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count, end - q)
                 q += lanes
         p += count
+
+
+@njit
+def stencil_add(x, x_start, x_step, w, w_start, offsets, counts, y, y_start, y_step, rows, cols, lanes):
+    """The contract above, added to y, without bias; every row has ``cols`` columns."""
+    p = 0
+    while p < rows:
+        q = 0
+        while q < cols:
+            x_tile = x_start + p * x_step + q
+            y_tile = y_start + p * y_step + q
+            zero = y.dtype.type(0)
+            if WIDTH > 1 and cols - q > lanes:
+                _tile(WIDTH, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step, rows - p,
+                      cols - q)  # fmt: skip
+                q += WIDTH * lanes
+            else:
+                _tile(1, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step, rows - p, cols - q)
+                q += lanes
+        p += ROWS

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
@@ -40,7 +41,7 @@ class Window(NamedTuple):
     reach: int  # input rows below an output row's own: (R − 1)·dilation
     height: int
     width: int
-    step: int  # from one row of a tile to the next: an output row's stride, or one vector where P = 1 (folded rows)
+    step: int  # from one row of a tile to the next: an output row's stride, or one vector if folded: P = 1
     lanes: int
 
     @property
@@ -54,10 +55,10 @@ class Window(NamedTuple):
         return -(-self.output[1] // self.rows), -(-self.output[2] // self.cols)
 
 
-def _window(spec: ConvSpec, rows: int, cols: int) -> Window:
+def _window(spec: ConvSpec, rows: int, cols: int, fold: bool) -> Window:
     lanes = lanes_of(spec.np_dtype)
     (slices, R, S), (_, dh, dw), (_, sh, sw) = spec.filter, spec.dilation, spec.stride
-    folded = spec.output_spatial[1] == 1
+    folded = fold and spec.output_spatial[1] == 1
     reach = (R - 1) * dh
     width = sw * round_up(cols + (S - 1) * dw // sw, lanes)
     if sh * width * spec.itemsize % 4096 == 0:  # rows of a tile would fall on the same cache set
@@ -70,19 +71,36 @@ def _window(spec: ConvSpec, rows: int, cols: int) -> Window:
     )  # fmt: skip
 
 
-def window(spec: ConvSpec, limit: int | None = None) -> Window:
-    """Blocks of a lifted problem: windows of about WINDOW_BYTES, halos no larger than the block, the block balanced.
+def packed(window: Window) -> np.ndarray:
+    """The window's numbers as one int64 array, in which a call of a kernel takes them fastest."""
+    return np.hstack(list(window)).astype(np.int64)
 
-    Beyond ``limit`` bytes the smallest block is taken instead, whatever its halo costs.
+
+@njit
+def unpacked(numbers):
+    """The Window that :func:`packed` packed."""
+    image, output = (numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4], numbers[5])
+    stride, dilation = (numbers[6], numbers[7], numbers[8]), (numbers[9], numbers[10], numbers[11])
+    before = (numbers[12], numbers[13], numbers[14])
+    return Window(
+        image, output, stride, dilation, before, numbers[15], numbers[16], numbers[17], numbers[18], numbers[19],
+        numbers[20], numbers[21], numbers[22],
+    )  # fmt: skip
+
+
+def window(spec: ConvSpec, limit: int | None = None, size: int = WINDOW_BYTES, fold: bool = True) -> Window:
+    """Blocks of a lifted problem: windows of about ``size`` bytes, halos no larger than the block, blocks balanced.
+
+    Beyond ``limit`` bytes the smallest block is taken instead, whatever its halo costs. ``fold``: see ``Window.step``.
     """
     (slices, R, S), (_, dh, dw), (_, sh, sw) = spec.filter, spec.dilation, spec.stride
     (_, P, Q), lanes = spec.output_spatial, lanes_of(spec.np_dtype)
-    cols = _share(Q, max(COLS if P > 1 else WINDOW_BYTES // spec.itemsize, 2 * (S - 1) * dw // sw), WIDTH * lanes)
-    held = WINDOW_BYTES // spec.itemsize // (slices * _window(spec, 1, cols).width)
+    cols = _share(Q, max(COLS if P > 1 else size // spec.itemsize, 2 * (S - 1) * dw // sw), WIDTH * lanes)
+    held = size // spec.itemsize // (slices * _window(spec, 1, cols, fold).width)
     rows = _share(P, max((held - (R - 1) * dh - 1) // sh + 1, (R - 1) * dh // sh, 1), ROWS)
-    chosen = _window(spec, rows, cols)
+    chosen = _window(spec, rows, cols, fold)
     if limit is not None and chosen.size * spec.itemsize > limit:
-        return _window(spec, min(P, ROWS), min(Q, lanes))
+        return _window(spec, min(P, ROWS), min(Q, lanes), fold)
     return chosen
 
 
@@ -112,7 +130,14 @@ def _copy_vector(typingctx, x, start, low, high, out, at):
         vectors = Vectors(context, builder, x.dtype)
         source = pointer(context, builder, sig.args[0], args[0], args[1])
         target = pointer(context, builder, sig.args[4], args[4], args[5])
-        vectors.store(vectors.load(source, index(0), vectors.mask(args[2], args[3])), target, index(0))
+        whole = builder.and_(
+            builder.icmp_signed("<=", args[2], index(0)), builder.icmp_signed(">=", args[3], index(vectors.lanes))
+        )
+        with builder.if_else(whole, likely=True) as (unmasked, masked):
+            with unmasked:
+                vectors.store(vectors.load(source, index(0)), target, index(0))
+            with masked:
+                vectors.store(vectors.load(source, index(0), vectors.mask(args[2], args[3])), target, index(0))
         return context.get_dummy_value()
 
     return types.void(x, start, low, high, out, at), codegen
@@ -139,13 +164,13 @@ def _split_vectors(typingctx, x, start, low, high, out, even, odd):
 
 @intrinsic
 def _gather_vector(typingctx, x, start, stride, low, high, out, at):
-    """out[at + i] = x[start + i·stride] where low ≤ i·stride < high, else 0, for one vector's lanes i."""
+    """out[at + i] = x[start + i·stride] where low ≤ i < high, else 0, for one vector's lanes i."""
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, x.dtype)
         source = pointer(context, builder, sig.args[0], args[0], args[1])
         target = pointer(context, builder, sig.args[5], args[5], args[6])
-        vectors.store(vectors.gather(source, args[2], args[3], args[4]), target, index(0))
+        vectors.store(vectors.gather(source, args[2], vectors.mask(args[3], args[4])), target, index(0))
         return context.get_dummy_value()
 
     return types.void(x, start, stride, low, high, out, at), codegen
@@ -158,33 +183,41 @@ def pad_window(x, channel, o, p, q, rows, window, out):
     x flat, ``channel`` = n·C + c; ``rows`` ≤ window.rows is rounded up to whole tiles.
     """
     D, H, W = window.image
-    stride = window.stride[2]
+    stride, lanes = window.stride[2], window.lanes
     first = q * stride - window.before[2]
-    count = 1 if window.output[1] == 1 else (rows + ROWS - 1) // ROWS * ROWS
-    height = (count - 1) * window.stride[1] + window.reach + 1
+    height = min(window.height, ((rows + ROWS - 1) // ROWS * ROWS - 1) * window.stride[1] + window.reach + 1)
     phase = window.width // stride
     for t in range(window.slices):
         d = o * window.stride[0] + t * window.dilation[0] - window.before[0]
         for i in range(height):
             h = p * window.stride[1] + i - window.before[1]
             at = (t * window.height + i) * window.width
-            if 0 <= d < D and 0 <= h < H:
-                start = ((channel * D + d) * H + h) * W + first
-                low, high = -first, W - first
-            else:
-                start, low, high = 0, 0, 0
-            if stride == 1:
-                for j in range(0, phase, window.lanes):
-                    _copy_vector(x, start + j, low - j, high - j, out, at + j)
+            start = ((channel * D + d) * H + h) * W + first
+            if d < 0 or d >= D or h < 0 or h >= H:
+                _clear(out, at, at + window.width, lanes)
+            elif stride == 1:
+                j = 0
+                while j < phase:
+                    _copy_vector(x, start + j, -first - j, W - first - j, out, at + j)
+                    j += lanes
             elif stride == 2:
-                for j in range(0, phase, window.lanes):
-                    _split_vectors(x, start + 2 * j, low - 2 * j, high - 2 * j, out, at + j, at + phase + j)
+                j = 0
+                while j < phase:
+                    _split_vectors(x, start + 2 * j, -first - 2 * j, W - first - 2 * j, out, at + j, at + phase + j)
+                    j += lanes
             else:
                 for f in range(stride):
-                    for j in range(0, phase, window.lanes):
-                        from_, to = f + j * stride, f * phase + j
-                        _gather_vector(x, start + from_, stride, low - from_, high - from_, out, at + to)
+                    low, high = (stride - 1 - first - f) // stride, (stride - 1 + W - first - f) // stride
+                    j = 0
+                    while j < phase:
+                        _gather_vector(x, start + f + j * stride, stride, low - j, high - j, out, at + f * phase + j)
+                        j += lanes
     end = window.slices * window.height * window.width
-    for j in range(end, end + (ROWS + 1) * window.lanes, window.lanes):
-        _copy_vector(x, 0, 0, 0, out, j)
+    _clear(out, end, end + (ROWS + 1) * lanes, lanes)
 
+
+@njit
+def _clear(out, at, end, lanes):
+    while at < end:
+        _copy_vector(out, at, 0, 0, out, at)
+        at += lanes

@@ -1,0 +1,164 @@
+"""Separable convolution: each (k, c) filter as a sum of outer products, each a column pass and a row pass.
+
+    w[k, c] = Σ_i a_i ⊗ b_i  (SVD)        y[n, k] = bias[k] + Σ_c Σ_i b_i ⋆_row (a_i ⋆_column x̂[n, c])
+
+R + S multiply-adds a pixel and outer product instead of R·S: right for any weights, fast at rank 1 (Gaussian, box,
+Sobel). Both passes are stencils over blocks that stay in cache (``kernels/stencil.py``): the column pass writes a
+block's rows, halo columns included, the row pass adds them to y.
+
+Numerical rank: singular values are dropped while what is dropped stays below √(R·S)·u·‖w[k, c]‖_F, the rounding that
+the direct sum of R·S products may make itself; a filter stored as a rounded outer product is off by at most u.
+Error: u·(2·√n + 4) as for n = C/G·R·S products in working precision, plus √(R·S)·u for what was dropped, plus
+2·√2·u for the rounding of both factors. It is not local: factors mix the magnitudes of a filter's taps, so that an
+error is small beside the largest output only, and infinity may turn to NaN in the outputs that read it.
+Memory: two blocks a thread. Source: Rigamonti et al., "Learning Separable Filters" (CVPR 2013), §3; Eckart & Young
+(1936) for the least number of terms.
+"""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convbench.algorithm import Algorithm, direct_error, unit_roundoff
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import Part, carve, round_up, scratch_bytes
+from convbench.kernels.low_rank import factorise, truncation
+from convbench.kernels.stencil import ROWS, Chains, chains, stencil, stencil_add
+from convbench.kernels.threads import parallel
+from convbench.kernels.window import Window, packed, pad_window, unpacked, window
+from convbench.machine import Machine
+from convbench.reductions import lift
+from convbench.spec import ConvSpec
+
+EFFICIENCY = 0.35  # of peak: the row pass loads a vector for every product
+WINDOW_BYTES = 128 * 1024  # larger than L1: at R + S products a pixel, halos cost more than L2
+
+
+class Plan(NamedTuple):
+    spec: ConvSpec
+    threads: int
+    lifted: ConvSpec
+    window: Window
+
+
+class State(NamedTuple):
+    columns: np.ndarray  # (terms·R,) in the order of the chains
+    rows: np.ndarray  # (terms·S,)
+    first: np.ndarray  # int64 (K·C/G + 1,): where each filter's terms begin
+    column_chains: Chains
+    row_chains: Chains
+    no_bias: np.ndarray  # zeros (K,)
+    window: np.ndarray  # the plan's, packed
+
+
+def supports(spec: ConvSpec) -> str | None:
+    if spec.ndim != 2:
+        return f"it splits filters into a column and a row, which takes 2 dimensions; this problem has {spec.ndim}"
+    return None
+
+
+def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+    lifted = lift(spec, 3)
+    limit = None if workspace_limit is None else workspace_limit // (2 * threads)
+    return Plan(spec, threads, lifted, window(lifted, limit, WINDOW_BYTES, fold=False))
+
+
+def prepare(plan: Plan, weight: np.ndarray) -> State:
+    """(K, C/G, R, S) -> the columns and rows of every filter's terms."""
+    (_, R, S), (_, dh, dw), sw = plan.lifted.filter, plan.lifted.dilation, plan.lifted.stride[2]
+    factors = factorise(weight.reshape(-1, R, S), truncation(R * S, plan.spec.dtype))
+    width = plan.window.width
+    columns = chains([r * dh * width for r in range(R)], plan.window.step)
+    rows = chains([s * dw % sw * (width // sw) + s * dw // sw for s in range(S)], width)
+    return State(
+        factors.left[:, columns.order].ravel(), factors.right[:, rows.order].ravel(), factors.first, columns, rows,
+        np.zeros(len(weight), weight.dtype), packed(plan.window),
+    )  # fmt: skip
+
+
+def parts(plan: Plan) -> list[Part]:
+    """A thread's window and its filtered columns."""
+    window, dtype = plan.window, plan.spec.np_dtype
+    filtered = (round_up(window.rows, ROWS) * window.width + window.lanes,)
+    return [((plan.threads, round_up(size, window.lanes)), dtype) for size in (window.size, *filtered)]
+
+
+def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
+    spec, blocks = plan.spec, plan.window.blocks
+    parallel(
+        convolve_blocks, spec.N * spec.G * blocks[0] * blocks[1], plan.threads, x.reshape(-1), spec.C // spec.G,
+        spec.G, state.columns, state.column_chains.offsets, state.column_chains.counts, state.rows,
+        state.row_chains.offsets, state.row_chains.counts, state.first, state.no_bias if bias is None else bias,
+        y.reshape(-1), state.window, private=list(zip(*carve(work, parts(plan)), strict=True)),
+    )  # fmt: skip
+
+
+def error(plan: Plan) -> float:
+    taps = prod(plan.spec.filter)
+    return direct_error(plan) + truncation(taps, plan.spec.dtype) + 2 * sqrt(2) * unit_roundoff(plan.spec.dtype)
+
+
+def executed_flop(plan: Plan) -> float:
+    """At full rank: a rank-1 filter takes 1 / min(R, S) of it."""
+    spec = plan.spec
+    R, S = spec.filter
+    return 2.0 * prod(spec.output_shape) * spec.weight_shape[1] * min(R, S) * (R + S)
+
+
+def cost(plan: Plan, machine: Machine) -> float:
+    """At full rank: what any weights take."""
+    compute = machine.flop_time(executed_flop(plan), plan.spec, plan.threads, EFFICIENCY)
+    return machine.call_overhead + compute + machine.byte_time(plan.spec.min_bytes, plan.threads)
+
+
+separable = Algorithm(
+    name="separable",
+    run=run,
+    supports=supports,
+    plan=plan,
+    prepare=prepare,
+    workspace=lambda plan: scratch_bytes(parts(plan)),
+    error=error,
+    cost=cost,
+    executed_flop=executed_flop,
+    local=False,
+    exact=False,
+    claim="each filter's SVD as column and row passes: right for any weights, fast at rank 1",
+)
+
+
+@njit
+def convolve_blocks(
+    begin, end, x, depth, G, columns, column_offsets, column_counts, rows, row_offsets, row_counts, first, bias, y,
+    numbers, private,
+):  # fmt: skip
+    """Tasks (n, g, row block, column block), the last fastest; all arrays flat; private: window and columns."""
+    padded, filtered = private
+    window = unpacked(numbers)
+    _, P, Q = window.output
+    blocks_p, blocks_q = (P + window.rows - 1) // window.rows, (Q + window.cols - 1) // window.cols
+    lanes, width, K = window.lanes, window.width, bias.size
+    terms = first[first.size - 1]
+    R, S = columns.size // max(terms, 1), rows.size // max(terms, 1)
+    for task in range(begin, end):
+        group, block = task // (blocks_p * blocks_q), task % (blocks_p * blocks_q)
+        n, g = group // G, group % G
+        p, q = block // blocks_q * window.rows, block % blocks_q * window.cols
+        height, cols = min(window.rows, P - p), min(window.cols, Q - q)
+        tiles = (height + ROWS - 1) // ROWS * ROWS
+        for c in range(depth):
+            pad_window(x, group * depth + c, 0, p, q, height, window, padded)
+            for k in range(g * (K // G), (g + 1) * (K // G)):
+                y_start = ((n * K + k) * P + p) * Q + q
+                if c == 0:
+                    for i in range(height):
+                        for j in range(cols):
+                            y[y_start + i * Q + j] = bias[k]
+                for term in range(first[k * depth + c], first[k * depth + c + 1]):
+                    stencil(padded, 0, window.step, columns, term * R, column_offsets, column_counts, y.dtype.type(0),
+                            filtered, 0, width, tiles, width, width, lanes)  # fmt: skip
+                    stencil_add(filtered, 0, width, rows, term * S, row_offsets, row_counts, y, y_start, Q, height,
+                                cols, lanes)  # fmt: skip
