@@ -44,7 +44,7 @@ def outputs(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, spec: ConvSpe
         index = tuple(i[inside] for i in position)
         pixels = np.zeros((len(at), spec.C), wide)
         pixels[inside] = np.moveaxis(x, 1, -1)[(at[inside, 0], *index)]
-        pixels = np.moveaxis(pixels.reshape(len(at), spec.groups, -1), 1, 0)
+        pixels = np.moveaxis(pixels.reshape(len(at), spec.groups, w.shape[2]), 1, 0)
         y += pixels @ np.moveaxis(w[(..., *tap)], 1, 2)
     result = np.moveaxis(y, 0, 1).reshape(len(at), spec.K)
     return result if bias is None else result + bias.astype(wide)
