@@ -122,7 +122,10 @@ class Kernel:
     @contextmanager
     def _work(self) -> Iterator[np.ndarray]:
         """Scratch for one call from the process's pool; concurrent calls get a buffer each."""
-        buffer = _scratch.pop() if _scratch else _NOTHING
+        try:
+            buffer = _scratch.pop()
+        except IndexError:  # empty, or another thread took the last one
+            buffer = _NOTHING
         if len(buffer) < self.workspace_bytes:
             buffer = aligned_empty((self.workspace_bytes,), np.uint8)
         yield buffer[: self.workspace_bytes]
