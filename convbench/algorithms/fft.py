@@ -9,14 +9,13 @@ vector lanes (``kernels/spectra.py``). 1-, 2- and 3-D; stride and dilation becom
 Memory: spectra of all channels of a block of images, F complex numbers each, and the filters' K·C/G·F. scipy.fft
 allocates inside: each call returns a new array of at most CHUNK_BYTES of spectra or images, which is copied at once.
 
-Error: u·4·(√(log₂ F) + √(C/G)/4 + 2), as derived in ``fft_tiled``: pocketfft's passes are those of any Cooley-Tukey
-transform, and the mean of x² ⋆ w² is taken over the whole image.
+Error: ``transform_error`` at F frequencies.
 """
 
 from __future__ import annotations
 
 from math import log2, prod, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -211,8 +210,21 @@ def cost(plan: Plan, machine: Machine) -> float:
     )
 
 
+def transform_error(spec: ConvSpec, n: int, channels: int) -> float:
+    """Bound of a correlation through transforms of n points: u·(10·√log₂ n + 2·√channels), of max √(x² ⋆ w²).
+
+    By Parseval an error of relative size ε in the product spectrum is an error of ε·‖x‖·‖w‖/√n in each output, and
+    ‖x‖²·‖w‖²/n is exactly the mean of x² ⋆ w² over the n cyclic outputs: no larger than the measure's maximum squared.
+    Each of log₂ n butterfly passes of three transforms adds independent roundings of rms ≈ 0.6·u to a spectrum whose
+    norm it keeps (Schatzman 1996, "Accuracy of the Discrete Fourier Transform and the Fast Fourier Transform", §3: rms
+    error ∝ √log₂ n): ε ≈ u·√log₂ n, five standard deviations for millions of outputs, and a factor of 2 for filters of
+    many taps, whose maximum stands near the mean. The product is a sum over channels (``algorithm.direct_error``).
+    """
+    return unit_roundoff(spec.dtype) * (10 * sqrt(log2(n + 1)) + 2 * sqrt(channels))
+
+
 def error(plan: Plan) -> float:
-    return unit_roundoff(plan.spec.dtype) * 4 * (sqrt(log2(prod(plan.shape) + 1)) + sqrt(plan.channels) / 4 + 2)
+    return transform_error(plan.spec, prod(plan.shape), plan.channels)
 
 
 fft = Algorithm(

@@ -13,24 +13,20 @@ and T = 32. Tiles are transformed in pairs as complex numbers, so that no real-i
 ``workspace_limit`` shrinks. 1-D and 2-D. Zlateski, Jia, Li, Durand, "FFT Convolutions are Faster than Winograd on
 Modern CPUs, Here is Why" (arXiv:1809.07851, §3); Vincent et al., NNPACK, for 16 × 16 tiles.
 
-Error: u·(√(log₂ T²) + √(C/G)/4 + 2) · 4 relative to √(x² ⋆ w²). Each of the log₂ T² butterfly passes of the forward and
-the inverse transform adds independent roundings of rms ≤ u to a spectrum whose norm it keeps (Schatzman 1996, "Accuracy
-of the Discrete Fourier Transform and the Fast Fourier Transform", §3: rms error ∝ √log₂ N), the product over channels
-those of a sum of C/G terms. By Parseval an error of relative size ε in the product spectrum is an error of
-ε·‖x‖·‖w‖/√(T²) in each output, and ‖x‖²·‖w‖²/T² is exactly the mean of x² ⋆ w² over the tile's cyclic outputs: no
-larger than the maximum in the measure, as long as a tile's discarded outputs are no larger than the kept ones of its
-neighbours. The factor 4 is the largest of millions of normal deviates over their rms.
+Error: ``fft.transform_error`` at T²; the mean there is taken over the tile's cyclic outputs, of which the wrapped ones
+are kept outputs of its neighbours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log2, prod, sqrt
+from math import log2, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
+from convbench.algorithm import Algorithm, Unsupported, phases
+from convbench.algorithms.fft import transform_error
 from convbench.kernels import fft_lanes, fft_planes
 from convbench.kernels.fft import lanes
 from convbench.kernels.lattice import Lattice
@@ -194,9 +190,7 @@ def parts_bytes(plan: Plan) -> int:
 
 
 def error(plan: Plan) -> float:
-    tiling = plan.tiling
-    passes = log2(tiling.rows * tiling.cols)
-    return unit_roundoff(plan.spec.dtype) * 4 * (sqrt(passes) + sqrt(tiling.channels) / 4 + 2)
+    return transform_error(plan.spec, plan.tiling.rows * plan.tiling.cols, plan.tiling.channels)
 
 
 fft_tiled = Algorithm(

@@ -43,8 +43,8 @@ def read_images(begin, end, lattice, C, x, first, planes):
 
 @njit
 def write_images(begin, end, lattice, K, planes, first, bias, y):
-    """Dense outputs first + i of the range begin ≤ i < end, numbered (n, a, k), from planes[i] to y (flat), plus bias."""
-    _, high, wide, long = planes.shape
+    """Dense outputs first + i of begin ≤ i < end, numbered (n, a, k), from planes[i] (D, H, W) to y (flat), plus bias."""
+    _, _, wide, long = planes.shape
     O, P, Q = lattice.outputs
     phases = lattice.out_phases
     images = phases[0] * phases[1] * phases[2]
