@@ -62,6 +62,7 @@ def test_every_algorithm_has_a_row_with_every_column(run: Path) -> None:
     frame = cells(run)
     assert tuple(frame.columns) == COLUMNS
     assert sorted(frame["algorithm"]) == sorted(cell.algorithm for cell in result().cells)
+    assert not [column for column in ("first_s", "compile_s", "time") if frame[column].dtype != float]
     assert set(frame["ndim"]) == {2}
     assert set(frame["threads"]) == {1}
     assert set(frame["cache"]) == {"hot"}

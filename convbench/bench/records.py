@@ -35,6 +35,8 @@ ANALYSIS = (
 COLUMNS = (*FACTS, *ANALYSIS)
 TEXT = ("suite", "spec", "problem_name", "weights", "algorithm", "status", "reason", "cache", "repro")
 
+FLAGS = ("tied", "winner", "own_tied", "own_winner", "peer")
+
 Key = tuple[int, int]
 """(worker process, round)."""
 
@@ -78,8 +80,10 @@ def cells(run: str | Path) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in TEXT:
         frame[column] = frame[column].fillna("").astype(str)
-    for column in ("tied", "winner", "own_tied", "own_winner", "peer"):
+    for column in FLAGS:
         frame[column] = frame[column].fillna(0).astype(bool)
+    numbers = [column for column in COLUMNS if column not in (*TEXT, *FLAGS)]
+    frame[numbers] = frame[numbers].apply(pd.to_numeric)
     return frame
 
 

@@ -22,6 +22,7 @@ from convbench.bench.samples import Membership, SampleFile, problem_key
 from convbench.bench.tally import Tally
 from convbench.bench.warmup import likenesses
 from convbench.kernels.jit import code_dir
+from convbench.peers import Peer
 from convbench.spec import ConvSpec
 from convbench.suites import Problem
 
@@ -195,7 +196,11 @@ class _Run:
     def _one(self, task: Task, share: float, crew: Crew, warm: Warm) -> Crew:
         """Measure one problem and write it; gives the crew that is alive afterwards."""
         costs = {
-            name: {**warm.costs.get((name, task.spec.dtype), {}), "repro": self._repro(task, name)}
+            name: {
+                **warm.costs.get((name, task.spec.dtype), {}),
+                "repro": self._repro(task, name),
+                "peer": int(isinstance(find(name), Peer)),
+            }
             for name in self._contenders
         }
         tally = Tally(self._contenders, costs, warm.lost)

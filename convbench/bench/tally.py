@@ -15,7 +15,7 @@ RETRYABLE = ("ok", "weak test")
 class Tally:
     """``take`` every event; ``blame`` the contender at work when its process ended; ``result`` in the end.
 
-    ``costs``: facts of each contender known beforehand (compile_s, cache_load_s), added to its cell.
+    ``costs``: facts of each contender known beforehand (compile_s, cache_load_s, repro, peer), added to its cell.
     """
 
     def __init__(self, contenders: Sequence[str], costs: Mapping[str, Facts], lost: Mapping[str, str]) -> None:
@@ -78,7 +78,7 @@ class Tally:
                 cell.status, cell.reason = "hopeless", "the budget was over before its turn"
         for name, cell in self._cells.items():
             cell.series = {process: series for process, series in cell.series.items() if series.values}
-            cell.facts = {**self._costs.get(name, {}), **cell.facts} if cell.status != "skipped" else cell.facts
+            cell.facts = {**self._costs.get(name, {}), **cell.facts}
         probes = {probe: series or {0: Series([self._hello[probe]])} for probe, series in self._probes.items()}
         cells = [self._cells[name] for name in sorted(self._cells)]
         return Result(spec, weights, members, cells, probes, self._probe_facts, {**self.facts, **facts})
