@@ -55,8 +55,10 @@ def ratio(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """0.873 -> 87%."""
-    return f"{value:.0%}" if math.isfinite(value) else NOTHING
+    """0.873 -> 87%, 0.0043 -> 0.4%."""
+    if not math.isfinite(value):
+        return NOTHING
+    return f"{value:.1%}" if 0 < abs(value) < 0.0095 else f"{value:.0%}"
 
 
 def scientific(value: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from convbench import suites
+from convbench.bench.records import COLUMNS
 from convbench.spec import ConvSpec
 
 PEAK, BANDWIDTH = 140e9, 11e9
@@ -144,7 +145,7 @@ def frame(chosen: list[Problem] | None = None, seed: int = 0) -> pd.DataFrame:
     for at, (status, reason) in zip(ran[3::7], TROUBLES, strict=False):
         cells.loc[at, ["status", "reason"]] = (status, reason)
     groups = cells.groupby(["suite", "spec", "weights"], sort=False)
-    return pd.concat([_rank(group) for _, group in groups], ignore_index=True)
+    return pd.concat([_rank(group) for _, group in groups], ignore_index=True)[list(COLUMNS)]
 
 
 MACHINE = {

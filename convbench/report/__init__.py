@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
+
 from convbench.bench import records
 from convbench.machine import write_atomic
 from convbench.report import charts, page
@@ -13,15 +15,16 @@ from convbench.report.tables import winner_table, winner_text
 __all__ = ["winner_table", "winner_text", "write"]
 
 
-def write(run: str | Path) -> Path:
+def write(run: str | Path, cells: pd.DataFrame | None = None) -> Path:
     """Write everything a reader needs beside the samples of a run (a results directory); gives the page's path.
 
+    `cells`: what `bench.records.cells` gives for the run, if the caller has it.
     cells.csv, report.md, report.html, charts/*.svg and charts/*.png. Each file is replaced in one step; charts of an
     earlier report of the run are removed. FileNotFoundError or ValueError when there is no record, OSError when the
     directory cannot be written.
     """
     directory = Path(run)
-    cells = records.cells(directory)
+    cells = records.cells(directory) if cells is None else cells
     winners = winner_table(cells)
     drawn = _draw(directory / "charts", charts.figures(cells, winners))
     report = page.Report(directory.resolve().name, cells, winners, drawn, records.environment_of(directory))

@@ -13,7 +13,7 @@ from convbench.report.layout import LogAxis, stack
 from convbench.report.palette import INK, MUTED, PAPER, Style
 from convbench.report.problems import KEY
 from convbench.report.tables import geometric_mean, with_ratios
-from convbench.units import ratio
+from convbench.units import percent, ratio
 
 __all__ = ["peak_chart", "speedup_chart", "winner_speedup_chart"]
 
@@ -41,13 +41,13 @@ def _right(rows: pd.DataFrame, y: alt.Y) -> alt.Chart:
 
 
 def speedup_chart(frame: pd.DataFrame, baseline: str, styles: Sequence[Style], title: str) -> alt.LayerChart:
-    """Per algorithm: its speed-up over the baseline on each problem, and the geometric mean; hollow where predicted."""
-    cells = with_ratios(frame)[[*KEY, "algorithm", "ratio", "predicted"]].dropna(subset="ratio")
+    """Per algorithm: its speed-up over the baseline on each problem, and the geometric mean; hollow where not timed."""
+    cells = with_ratios(frame)[[*KEY, "algorithm", "ratio", "rough"]].dropna(subset="ratio")
     base = cells[cells["algorithm"] == baseline]
     cells = cells[cells["algorithm"] != baseline].merge(base, on=KEY, suffixes=("", "_base"))
     cells["speedup"] = cells["ratio_base"] / cells["ratio"]
-    cells["predicted"] |= cells["predicted_base"]
-    cells = cells[["algorithm", "speedup", "predicted"]]
+    cells["rough"] |= cells["rough_base"]
+    cells = cells[["algorithm", "speedup", "rough"]]
     groups = cells.groupby("algorithm")["speedup"]
     means = pd.DataFrame({"mean": groups.apply(geometric_mean), "n": groups.size()}).reset_index()
     means = means.sort_values("mean", ascending=False)
@@ -59,13 +59,13 @@ def speedup_chart(frame: pd.DataFrame, baseline: str, styles: Sequence[Style], t
     ticks = alt.Chart(means).encode(x=alt.X("mean:Q", scale=axis.scale), y=y)
     return stack(
         _mark(1.0),
-        dots.transform_filter("!datum.predicted").mark_point(size=36, filled=True, opacity=0.5),
-        dots.transform_filter("datum.predicted").mark_point(size=30, filled=False, opacity=0.7, strokeWidth=1.2),
+        dots.transform_filter("!datum.rough").mark_point(size=36, filled=True, opacity=0.5),
+        dots.transform_filter("datum.rough").mark_point(size=30, filled=False, opacity=0.7, strokeWidth=1.2),
         ticks.mark_tick(thickness=5, size=20, color=PAPER, opacity=1),
         ticks.mark_tick(thickness=3, size=18, opacity=1).encode(color=colour),
         _right(means, y),
         title=title,
-        subtitle="dot: a problem; hollow: one of the two times is predicted; bar and number: geometric mean",
+        subtitle="dot: a problem; hollow: one of the two is hopeless and was not timed; bar and number: geometric mean",
         width=WIDTH,
         height=ROW * len(means),
     )
@@ -80,9 +80,9 @@ def winner_speedup_chart(winners: pd.DataFrame, title: str) -> alt.LayerChart:
         "best peer": (INK, "diamond"),
     }
     columns = {f"over_{name.removeprefix('best ')}": name for name in looks}
-    cells = winners.melt(["label", "predicted"], list(columns), "baseline", "speedup").dropna(subset="speedup")
+    cells = winners.melt(["label", "rough"], list(columns), "baseline", "speedup").dropna(subset="speedup")
     cells["baseline"] = cells["baseline"].map(columns)
-    cells["guess"] = [row.baseline in row.predicted.split(", ") for row in cells.itertuples(index=False)]
+    cells["hollow"] = [row.baseline in row.rough.split(", ") for row in cells.itertuples(index=False)]
     names = [name for name in looks if name in set(cells["baseline"])]
     legend = alt.Legend(title="speed-up over", orient="bottom", direction="horizontal")
     colour = alt.Color("baseline:N", scale=alt.Scale(domain=names, range=[looks[n][0] for n in names]), legend=legend)
@@ -93,11 +93,11 @@ def winner_speedup_chart(winners: pd.DataFrame, title: str) -> alt.LayerChart:
     dots = alt.Chart(cells).encode(x=x, y=y, color=colour, shape=shape)
     return stack(
         _mark(1.0),
-        dots.transform_filter("!datum.guess").mark_point(size=70, filled=True, opacity=1),
-        dots.transform_filter("datum.guess").mark_point(size=60, filled=False, opacity=1),
+        dots.transform_filter("!datum.hollow").mark_point(size=70, filled=True, opacity=1),
+        dots.transform_filter("datum.hollow").mark_point(size=60, filled=False, opacity=1),
         _right(winners.assign(text=winners["winner"])[["label", "text"]], y),
         title=title,
-        subtitle="right of 1×: our winner, named at the right, is faster; hollow: the baseline's time is predicted",
+        subtitle="right of 1×: our winner, named at the right, is faster; hollow: the baseline was hopeless, not timed",
         width=WIDTH,
         height=ROW * winners["label"].nunique(),
     )
@@ -107,7 +107,9 @@ def peak_chart(winners: pd.DataFrame, styles: Sequence[Style], title: str) -> al
     """Per problem: nominal flop/s of our winner as a part of the probed peak, bytes/s as a part of the bandwidth."""
     cells = winners[winners["peak_fraction"].notna()].copy()
     cells["algorithm"] = cells["winner"]
-    cells["text"] = [f"{peak:.0%}  {name}" for peak, name in cells[["peak_fraction", "winner"]].itertuples(index=False)]
+    cells["text"] = [
+        f"{percent(peak)}  {name}" for peak, name in cells[["peak_fraction", "winner"]].itertuples(index=False)
+    ]
     cells = cells[["label", "algorithm", "peak_fraction", "bandwidth_fraction", "text"]]
     top = max(1.0, float(cells[["peak_fraction", "bandwidth_fraction"]].max(axis=None)))
     axis = alt.Axis(format=".0%", tickCount=8, title="part of the machine's limit, probed beside each sample")

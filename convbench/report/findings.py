@@ -46,20 +46,21 @@ def ahead(winners: pd.DataFrame) -> str:
 def _ranking(winners: pd.DataFrame) -> str:
     won = winners[winners["winner"] != ""]
     wins = won["winner"].value_counts()
-    top = [f"`{name}` on {number}" for name, number in wins.head(4).items()]
-    rest = len(wins) - len(top)
-    others = f", {rest} others on the remaining {len(won) - int(wins.head(4).sum())}" if rest > 0 else ""
-    return f"Of {count(len(winners), 'problem')}, the fastest of ours is {_joined(top)}{others}."
+    named = wins if len(wins) <= 5 else wins.head(4)
+    said = [f"`{name}` on {number}" for name, number in named.items()]
+    if len(wins) > len(named):
+        said.append(f"{len(wins) - len(named)} others on the remaining {len(won) - int(named.sum())}")
+    return f"Of {count(len(winners), 'problem')}, the fastest of ours is {_joined(said)}."
 
 
 def _gains(winners: pd.DataFrame) -> str | None:
-    """How far the winners are ahead of im2col, naive and python_loops, where those ran or have a prediction."""
+    """How far the winners are ahead of im2col, naive and python_loops, where those ran or are known roughly."""
     said = []
     for column, name in (("over_im2col", "im2col"), ("over_naive", "naive"), ("over_python_loops", "python_loops")):
         beaten = winners[(winners["winner"] != name) & winners[column].notna()]
         if len(beaten):
-            guessed = int(beaten["predicted"].str.split(", ").map(lambda names, name=name: name in names).sum())
-            number = f"n = {len(beaten)}" + (f", {guessed} of them predicted" if guessed else "")
+            rough = sum(name in names.split(", ") for names in beaten["rough"])
+            number = f"n = {len(beaten)}" + (f", {rough} of them not timed" if rough else "")
             mean, most = geometric_mean(beaten[column]), beaten[column].max()
             said.append(f"{ratio(mean)} as fast as `{name}` ({number}, up to {ratio(most)})")
     return f"Where it does not win itself, the winner is {_joined(said)}; geometric means." if said else None
@@ -74,7 +75,7 @@ def _against_peers(winners: pd.DataFrame) -> str | None:
     worst = met.loc[met["over_peer"].idxmin()]
     peers = _joined([f"`{name}`" for name in sorted(set(met["best_peer"]))])
     text = (
-        f"Against the best peer of each problem ({peers}): ahead on {ahead}, tied on {int(tied.sum())}, "
+        f"Against the best peer of each problem ({peers}): ahead on {ahead} of {len(met)}, tied on {int(tied.sum())}, "
         f"behind on {behind}; geometric mean {ratio(geometric_mean(met['over_peer']))} as fast."
     )
     if worst["over_peer"] >= 1:

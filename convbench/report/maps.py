@@ -87,8 +87,8 @@ def time_map(frame: pd.DataFrame, winners: pd.DataFrame, styles: Sequence[Style]
     ran = set(cells.loc[cells["time"].notna(), "algorithm"])
     cells = cells[cells["algorithm"].isin(ran)].copy()
     cells["text"] = [
-        f"{'≈' if guess else ''}{_short(ratio)}" if np.isfinite(ratio) else STATUSES.get(status, STATUSES["failed"])[1]
-        for ratio, guess, status in cells[["ratio", "predicted", "status"]].itertuples(index=False)
+        f"{'≈' if rough else ''}{_short(ratio)}" if np.isfinite(ratio) else STATUSES.get(status, STATUSES["failed"])[1]
+        for ratio, rough, status in cells[["ratio", "rough", "status"]].itertuples(index=False)
     ]
     cells["mark"] = np.select([cells["own_winner"], cells["own_tied"]], ["won", "tied"], "")
     cells = _coloured(cells, "best_ratio")[["label", "algorithm", "bin", "ink", "text", "mark"]]
@@ -97,7 +97,7 @@ def time_map(frame: pd.DataFrame, winners: pd.DataFrame, styles: Sequence[Style]
     y = alt.Y("label:N", sort=labels, axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=8))
     subtitle = (
         "time ÷ time of the fastest contender; outlined: our winner; dashed: tied with it; "
-        "≈: predicted, hopeless; ·: not applicable"
+        "≈: hopeless, one call or a prediction; ·: not applicable"
     )
     layers = _matrix(cells, x, y)
     return stack(*layers, title=title, subtitle=subtitle, width=46 * len(order), height=22 * len(labels))

@@ -32,7 +32,7 @@ SECTIONS = {
     "speedup": (
         "Speed-up over the baselines",
         "naive is the plain loop nest compiled by Numba, python_loops the same in plain Python, im2col the explicit "
-        "patch matrix and one BLAS product. Hopeless contenders are not timed: theirs are predictions.",
+        "patch matrix and one BLAS product. Hopeless contenders are not timed: theirs is one call or a prediction.",
     ),
     "peak": (
         "Part of the machine's peak",
@@ -45,12 +45,15 @@ SECTIONS = {
     ),
     "applicability": (
         "What ran where",
-        "skipped: the algorithm does not apply, for the reason below. hopeless: predicted to be so slow that it was "
-        "not timed. failed: its result is wrong. weak test: the data could not have caught an error.",
+        "skipped: the algorithm does not apply, for the reason below. hopeless: so slow, by prediction or after one "
+        "call, that it was not timed. failed: its result is wrong. weak test: the data could not have caught an error.",
     ),
 }
-PER_PROBLEM = {"name", "process", "loops", "members", "contenders", "cells", "unit", "suite", "spec", "problem_name",
-               "repeats", "weights", "peer", "fma_beside"}  # fmt: skip
+PER_PROBLEM = (
+    *("name", "process", "loops", "members", "contenders", "cells", "unit", "suite", "spec", "problem_name", "repeats"),
+    *("weights", "probe_flop"),
+)
+"""Metadata of a benchmark that says nothing about the machine, though all of a small run may share it."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ __all__ = [
 
 BASELINES = ("im2col", "naive", "python_loops")
 GRAVEST = ("failed", "crashed", "timed out", "weak test", "skipped", "hopeless")
-TEXT = ("winner", "tied_with", "runner_up", "best_peer", "predicted", "peer_tied")
+TEXT = ("winner", "tied_with", "runner_up", "best_peer", "rough", "peer_tied")
 COPIED = ("time", "time_low", "time_high", "peak_fraction", "bandwidth_fraction", "error", "workspace_bytes", "rounds")
 NUMBERS = ("margin", "over_peer", *(f"over_{name}" for name in BASELINES), *COPIED)
 
@@ -39,11 +39,14 @@ def geometric_mean(values: pd.Series) -> float:
 
 
 def with_ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds ratio, the time over the fastest's, and predicted: whether it is that of a hopeless cell's prediction."""
+    """Adds ratio, the time over the fastest's, and rough: whether it is that of a hopeless cell, which was not timed.
+
+    A hopeless cell's time is its first call's where it was called, else the prediction.
+    """
     best = frame.groupby(KEY)["time"].transform("min")
     hopeless = (frame["status"] == "hopeless") & frame["time"].isna()
-    guessed = (frame["predicted_s"] / best).where(hopeless)
-    return frame.assign(ratio=frame["best_ratio"].fillna(guessed), predicted=guessed.notna())
+    rough = (frame["first_s"].fillna(frame["predicted_s"]) / best).where(hopeless)
+    return frame.assign(ratio=frame["best_ratio"].fillna(rough), rough=rough.notna())
 
 
 def _row(cells: pd.DataFrame) -> dict[str, object]:
@@ -62,7 +65,7 @@ def _row(cells: pd.DataFrame) -> dict[str, object]:
         "tied_with": ", ".join(sorted(set(first["algorithm"]) - {best["algorithm"]})),
         "runner_up": slower["algorithm"].iloc[0] if len(slower) else "",
         "best_peer": peers["algorithm"].iloc[0] if len(peers) else "",
-        "predicted": ", ".join(name for name in BASELINES if name in set(cells.loc[cells["predicted"], "algorithm"])),
+        "rough": ", ".join(name for name in BASELINES if name in set(cells.loc[cells["rough"], "algorithm"])),
         "peer_tied": len(peers) > 0 and bool(best["tied"]) and bool(peers["tied"].iloc[0]),
     }
     row["margin"] = relative.get(row["runner_up"], np.nan)
@@ -76,7 +79,7 @@ def winner_table(frame: pd.DataFrame) -> pd.DataFrame:
 
     margin: time of the fastest that is not tied, over the winner's. over_<baseline>, over_peer: time of that one over
     the winner's, so above 1 the winner is faster: medians of ratios paired round by round, but for the baselines named
-    in predicted, which were hopeless.
+    in rough, which were hopeless.
     """
     problems = describe(frame)
     rows = [_row(cells) for _, cells in with_ratios(frame).groupby(KEY, sort=False)]
@@ -87,7 +90,7 @@ def winner_text(winners: pd.DataFrame) -> pd.DataFrame:
     """The winner table in words, for a terminal or Markdown: one string per cell."""
     rows = []
     for row in winners.itertuples(index=False):
-        guessed = row.predicted.split(", ")
+        rough = row.rough.split(", ")
         half = (row.time_high - row.time_low) / 2 / row.time
         rows.append(
             {
@@ -97,8 +100,8 @@ def winner_text(winners: pd.DataFrame) -> pd.DataFrame:
                 "tied with": row.tied_with,
                 "time": f"{seconds(row.time)} ±{half:.1%}" if row.winner else NOTHING,
                 "next": ratio(row.margin),
-                "im2col": ("≈" if "im2col" in guessed else "") + ratio(row.over_im2col),
-                "naive": ("≈" if "naive" in guessed else "") + ratio(row.over_naive),
+                "im2col": ("≈" if "im2col" in rough else "") + ratio(row.over_im2col),
+                "naive": ("≈" if "naive" in rough else "") + ratio(row.over_naive),
                 "best peer": f"{ratio(row.over_peer)} {row.best_peer}".rstrip(),
                 "of peak": percent(row.peak_fraction),
                 "error": scientific(row.error),
