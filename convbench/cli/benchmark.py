@@ -118,13 +118,17 @@ def _ensure_writable(directory: Path) -> None:
 
 
 class _TimeLeft(ProgressColumn):
-    """Counts down between the runner's messages, which come once a problem."""
+    """Counts down between the runner's messages, which come once a problem; stands still while kernels are compiled."""
 
     max_refresh = 1.0
 
     def render(self, task: Task) -> Text:
-        left = max(0.0, task.fields["end"] - time.monotonic())
-        return Text(f"{int(left) // 60}:{int(left) % 60:02} left", style="cyan")
+        now: runner.Progress | None = task.fields["now"]
+        if now is None:
+            return Text()
+        measuring = now.stage == "measure"
+        left = max(0, round(now.left - (time.monotonic() - task.fields["since"] if measuring else 0)))
+        return Text(f"{'' if measuring else 'then '}{left // 60}:{left % 60:02} left", style="cyan")
 
 
 @contextmanager
@@ -135,11 +139,11 @@ def _display(screen: Console) -> Iterator[Callable[[runner.Progress], None]]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _TimeLeft())
     with Progress(*columns, console=screen, transient=True, refresh_per_second=1) as bar:
-        task = bar.add_task("starting", total=None, end=time.monotonic())
+        task = bar.add_task("starting", total=None, now=None, since=0.0)
 
         def show(now: runner.Progress) -> None:
             text = f"{STAGES[now.stage]} {now.label}"
-            bar.update(task, description=text, completed=now.done, total=now.total, end=time.monotonic() + now.left)
+            bar.update(task, description=text, completed=now.done, total=now.total, now=now, since=time.monotonic())
 
         yield show
 
