@@ -142,7 +142,7 @@ def convolve_blocks(
     blocks_p, blocks_q = (P + window.rows - 1) // window.rows, (Q + window.cols - 1) // window.cols
     lanes, width, K = window.lanes, window.width, bias.size
     terms = first[first.size - 1]
-    R, S = columns.size // max(terms, 1), rows.size // max(terms, 1)
+    R, S = columns.size // terms, rows.size // terms
     for task in range(begin, end):
         group, block = task // (blocks_p * blocks_q), task % (blocks_p * blocks_q)
         n, g = group // G, group % G

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+
 class Factors(NamedTuple):
     """Matrix b of a stack is Σ_i left[i, :, None] · right[i, None, :] over i in first[b] … first[b + 1] − 1."""
 
@@ -25,7 +26,8 @@ def factorise(matrices: np.ndarray, tolerance: float) -> Factors:
     matrices (B, m, n) float32 or float64 -> Factors in that dtype. The SVD runs in float64 and gives the least
     number of terms (Eckart & Young 1936); each singular value is shared evenly by its two factors. The left factors
     then take up what rounding the right ones, and the SVD itself, left missing: a least-squares step in more
-    precision. A matrix with NaN or infinity gets one term of NaN: whatever it meets is not finite either.
+    precision. A matrix with NaN or infinity gets one term of NaN: whatever it meets is not finite either; one of
+    zeros gets one term of zeros.
     """
     dtype = matrices.dtype
     finite = np.isfinite(matrices).all(axis=(1, 2))
@@ -33,6 +35,7 @@ def factorise(matrices: np.ndarray, tolerance: float) -> Factors:
     u, sigma, vt = np.linalg.svd(matrices.astype(np.float64), full_matrices=False)
     dropped = np.sqrt(np.cumsum(sigma[:, ::-1] ** 2, axis=1))[:, ::-1]  # of ‖W‖_F when term i and those after it go
     kept = dropped > tolerance * dropped[:, :1]
+    kept[:, 0] = True
     share = np.sqrt(np.where(kept, sigma, 0))[:, :, None]
 
     right = (vt * share).astype(dtype)
@@ -42,7 +45,6 @@ def factorise(matrices: np.ndarray, tolerance: float) -> Factors:
     inverse = np.divide(vt, share, out=np.zeros_like(vt), where=share > 0)
     left += (missing @ inverse.transpose(0, 2, 1)).transpose(0, 2, 1)
 
-    kept[~finite, 0] = True
     left[~finite] = np.nan
     factors = [factor[kept].astype(dtype) for factor in (left, right)]
     for factor in factors:  # no denormals: they slow every product down

@@ -55,7 +55,8 @@ class Window(NamedTuple):
         return -(-self.output[1] // self.rows), -(-self.output[2] // self.cols)
 
 
-def _window(spec: ConvSpec, rows: int, cols: int, fold: bool) -> Window:
+def window_of(spec: ConvSpec, rows: int, cols: int, fold: bool = True) -> Window:
+    """The window under blocks of rows × cols outputs of a lifted problem; ``fold``: see ``Window.step``."""
     lanes = lanes_of(spec.np_dtype)
     (slices, R, S), (_, dh, dw), (_, sh, sw) = spec.filter, spec.dilation, spec.stride
     folded = fold and spec.output_spatial[1] == 1
@@ -91,20 +92,20 @@ def unpacked(numbers):
 def window(spec: ConvSpec, limit: int | None = None, size: int = WINDOW_BYTES, fold: bool = True) -> Window:
     """Blocks of a lifted problem: windows of about ``size`` bytes, halos no larger than the block, blocks balanced.
 
-    Beyond ``limit`` bytes the smallest block is taken instead, whatever its halo costs. ``fold``: see ``Window.step``.
+    Beyond ``limit`` bytes the smallest block is taken instead, whatever its halo costs.
     """
     (slices, R, S), (_, dh, dw), (_, sh, sw) = spec.filter, spec.dilation, spec.stride
     (_, P, Q), lanes = spec.output_spatial, lanes_of(spec.np_dtype)
-    cols = _share(Q, max(COLS if P > 1 else size // spec.itemsize, 2 * (S - 1) * dw // sw), WIDTH * lanes)
-    held = size // spec.itemsize // (slices * _window(spec, 1, cols, fold).width)
-    rows = _share(P, max((held - (R - 1) * dh - 1) // sh + 1, (R - 1) * dh // sh, 1), ROWS)
-    chosen = _window(spec, rows, cols, fold)
+    cols = share(Q, max(COLS if P > 1 else size // spec.itemsize, 2 * (S - 1) * dw // sw), WIDTH * lanes)
+    held = size // spec.itemsize // (slices * window_of(spec, 1, cols, fold).width)
+    rows = share(P, max((held - (R - 1) * dh - 1) // sh + 1, (R - 1) * dh // sh, 1), ROWS)
+    chosen = window_of(spec, rows, cols, fold)
     if limit is not None and chosen.size * spec.itemsize > limit:
-        return _window(spec, min(P, ROWS), min(Q, lanes), fold)
+        return window_of(spec, min(P, ROWS), min(Q, lanes), fold)
     return chosen
 
 
-def _share(extent: int, most: int, unit: int) -> int:
+def share(extent: int, most: int, unit: int) -> int:
     """Length of the equal parts, whole units each, that ``extent`` is cut into: about ``most`` each."""
     parts = -(-extent // round_up(most, unit))
     return min(extent, round_up(-(-extent // parts), unit))

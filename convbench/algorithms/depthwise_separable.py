@@ -1,0 +1,228 @@
+"""Depthwise-separable convolution: filters that differ between outputs by scale only become depthwise + pointwise.
+
+For each input channel c the K × R·S matrix of its filters is a sum of outer products (SVD):
+
+    w[:, c] = Σ_i m_ci ⊗ d_ci        y[n] = bias + Σ_c Σ_i m_ci · (d_ci ⋆ x̂[n, c])
+
+R·S + K multiply-adds a pixel, channel and term instead of R·S·K: right for any weights, fast at rank 1. For each
+block of outputs, chunks of terms are filtered (``kernels/stencil.py``) into scratch that stays in cache and mixed
+there by ``brgemm``, pixels by packed output channels. Groups are problems of their own. Any rank of space.
+
+Numerical rank: singular values are dropped while what is dropped stays below √(R·S)·u·‖w[:, c]‖_F, the rounding
+that the direct sum of R·S products may make itself. Error: the direct sum's (``algorithm.direct_error``), plus √(R·S)·u
+for what was dropped. It is not local: factors mix the magnitudes of filters, so that an error is small beside the
+largest output only, and infinity may turn to NaN in the outputs that read it.
+Memory: a window, DEPTH filtered planes and the products of one block a thread.
+Source: Guo et al., "Network Decoupling" (BMVC 2018, arXiv:1808.05517), §3: any convolution is a sum of
+depthwise-separable ones.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convbench.algorithm import Algorithm, direct_error, phases
+from convbench.kernels.gemm import brgemm, pack_panels, panel_width
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import Part, carve, round_up, scratch_bytes
+from convbench.kernels.low_rank import factorise, truncation
+from convbench.kernels.panels import operand_or_empty, panel_count, scatter
+from convbench.kernels.stencil import ROWS, WIDTH, Chains, stencil
+from convbench.kernels.threads import parallel
+from convbench.kernels.window import Window, packed, pad_window, share, unpacked, window_chains, window_of
+from convbench.machine import Machine
+from convbench.reductions import lift
+from convbench.spec import ConvSpec
+
+EFFICIENCY = 0.5  # of peak
+PIXELS = 256  # outputs of a block, about: with DEPTH terms of them in L2
+COLS = 64
+DEPTH = 128  # terms filtered before they are mixed
+
+
+class Plan(NamedTuple):
+    spec: ConvSpec
+    threads: int
+    lifted: ConvSpec
+    window: Window
+    depth: int  # terms of a chunk
+
+
+class State(NamedTuple):
+    filters: np.ndarray  # (terms·taps,) in the order of the chains
+    channel: np.ndarray  # int64 (terms,): the input channel a term filters
+    first: np.ndarray  # int64 (G + 1,): where each group's terms begin
+    mixers: np.ndarray  # panels of every group, flat: ⌈K/G / NR⌉ · terms of the group · NR
+    chains: Chains
+    window: np.ndarray  # the plan's, packed
+    no_offset: np.ndarray  # int64 (1,): zero
+
+
+def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+    lifted = lift(spec, 3)
+    _, P, Q = lifted.output_spatial
+    cols = share(Q, COLS if P > 1 else PIXELS, WIDTH * panel_width(spec.np_dtype) // 2)
+    usual = Plan(spec, threads, lifted, window_of(lifted, share(P, max(PIXELS // cols, 1), ROWS), cols), DEPTH)
+    if workspace_limit is not None and scratch_bytes(parts(usual)) > workspace_limit:
+        return usual._replace(window=window_of(lifted, min(P, ROWS), min(Q, panel_width(spec.np_dtype))), depth=8)
+    return usual
+
+
+def prepare(plan: Plan, weight: np.ndarray) -> State:
+    """(K, C/G, R, S) -> every term's depthwise filter, and every group's mixers as brgemm's panels."""
+    G, channels = plan.spec.G, weight.shape[1]
+    taps = weight[0, 0].size
+    matrices = weight.reshape(G, -1, channels, taps).transpose(0, 2, 1, 3).reshape(G * channels, -1, taps)
+    factors = factorise(matrices, truncation(taps, plan.spec.dtype))
+    ordered = window_chains(plan.lifted, plan.window)
+    first = factors.first[::channels].copy()
+    panels = [pack_panels(factors.left[a:b].T).ravel() for a, b in zip(first[:-1], first[1:], strict=True)]
+    return State(
+        factors.right[:, ordered.order].ravel(), np.repeat(np.arange(G * channels), np.diff(factors.first)), first,
+        np.concatenate(panels), ordered, packed(plan.window), np.zeros(1, np.int64),
+    )  # fmt: skip
+
+
+def parts(plan: Plan) -> list[Part]:
+    """A thread's window, filtered planes and products."""
+    dtype = plan.spec.np_dtype
+    pixels = round_up(plan.window.rows * plan.window.cols, plan.window.lanes)
+    width = panel_width(dtype)
+    return [
+        ((plan.threads, round_up(plan.window.size, plan.window.lanes)), dtype),
+        ((plan.threads, plan.depth, pixels), dtype),
+        ((plan.threads, panel_count(plan.spec), pixels, width), dtype),
+    ]
+
+
+def _tasks(plan: Plan) -> int:
+    return plan.spec.N * plan.spec.G * plan.lifted.output_spatial[0] * prod(plan.window.blocks)
+
+
+def _arguments(plan: Plan, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, ...]:
+    return (
+        x.reshape(-1), plan.spec.C // plan.spec.G, state.filters, state.chains.offsets, state.chains.counts,
+        state.channel, state.first, state.mixers, state.no_offset, operand_or_empty(bias, y),
+        y.reshape(plan.lifted.output_shape), state.window,
+    )  # fmt: skip
+
+
+def _private(plan: Plan, work: Any) -> list[tuple[Any, ...]]:
+    return list(zip(*carve(work, parts(plan)), strict=True))
+
+
+def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
+    everything = (0, 2**62, True, True)
+    parallel(convolve_blocks, _tasks(plan), plan.threads, *_arguments(plan, x, state, bias, y), *everything,
+             private=_private(plan, work))  # fmt: skip
+
+
+def _chunks(plan: Plan) -> int:
+    """Chunks of a block at full rank."""
+    _, channels, *filter_ = plan.spec.weight_shape
+    return -(-channels * min(plan.spec.K // plan.spec.G, prod(filter_)) // plan.depth)
+
+
+def _step(depthwise: bool, plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, number: int) -> None:
+    task, chunk = divmod(number, _chunks(plan))
+    convolve_blocks(task, task + 1, *_arguments(plan, x, state, bias, y), chunk, chunk + 1, depthwise, not depthwise,
+                    _private(plan, work)[0])  # fmt: skip
+
+
+def filter_chunk(*arguments: Any) -> None:
+    _step(True, *arguments)
+
+
+def mix_chunk(*arguments: Any) -> None:
+    _step(False, *arguments)
+
+
+def executed_flop(plan: Plan) -> float:
+    """At full rank: rank-1 filters take 1 / min(K/G, R·S) of it."""
+    spec = plan.spec
+    K, taps = spec.K // spec.G, prod(spec.filter)
+    return 2.0 * spec.N * spec.C * prod(spec.output_spatial) * min(K, taps) * (taps + K)
+
+
+def cost(plan: Plan, machine: Machine) -> float:
+    """At full rank: what any weights take."""
+    compute = machine.flop_time(executed_flop(plan), plan.spec, plan.threads, EFFICIENCY)
+    return machine.call_overhead + compute + machine.byte_time(plan.spec.min_bytes, plan.threads)
+
+
+depthwise_separable = Algorithm(
+    name="depthwise_separable",
+    run=phases(
+        blocks=lambda plan: _tasks(plan) * _chunks(plan), fused=run, depthwise=filter_chunk, pointwise=mix_chunk
+    ),
+    plan=plan,
+    prepare=prepare,
+    workspace=lambda plan: scratch_bytes(parts(plan)),
+    error=lambda plan: direct_error(plan) + truncation(prod(plan.spec.filter), plan.spec.dtype),
+    cost=cost,
+    executed_flop=executed_flop,
+    local=False,
+    exact=False,
+    claim="per channel the SVD of its filters as depthwise + pointwise, fused: right for any weights, fast at rank 1",
+)
+
+
+@njit
+def convolve_blocks(
+    begin, end, x, depth, filters, offsets, counts, channel, first, mixers, no_offset, bias, y, numbers, first_chunk,
+    last_chunk, filtering, mixing, private,
+):  # fmt: skip
+    """Tasks (n, g, o, row block, column block), the last fastest; of each, a range of chunks and either or both steps.
+
+    private: the padded window (flat), filtered planes (terms, pixels), products (panels, pixels, NR).
+    """
+    padded, filtered, products = private
+    window = unpacked(numbers)
+    N, K, O, P, Q = y.shape
+    lanes, G = window.lanes, first.size - 1
+    chunk_terms, plane = filtered.shape
+    panels, _, width = products.shape
+    taps = filters.size // channel.size
+    blocks_p, blocks_q = (P + window.rows - 1) // window.rows, (Q + window.cols - 1) // window.cols
+    per_plane = blocks_p * blocks_q
+    zero = y.dtype.type(0)
+    planes, product = filtered.reshape(filtered.size), products.reshape(products.size)
+    for task in range(begin, end):
+        group, block = task // (O * per_plane), task % (O * per_plane)
+        n, g = group // G, group % G
+        o, p, q = block // per_plane, block % per_plane // blocks_q * window.rows, block % blocks_q * window.cols
+        rows, cols = min(window.rows, P - p), min(window.cols, Q - q)
+        tile_rows, tile_cols, last, step = rows, cols, cols, cols
+        if P == 1:  # folded: a row of vectors
+            tile_rows, tile_cols, last, step = (cols + lanes - 1) // lanes, lanes, (cols - 1) % lanes + 1, lanes
+        terms = first[g + 1] - first[g]
+        chunks = (terms + chunk_terms - 1) // chunk_terms
+        for chunk in range(first_chunk, min(last_chunk, chunks)):
+            start = chunk * chunk_terms
+            count = min(chunk_terms, terms - start)
+            if filtering:
+                loaded = -1
+                for i in range(count):
+                    term = first[g] + start + i
+                    if channel[term] != loaded:
+                        loaded = channel[term]
+                        pad_window(x, n * G * depth + loaded, o, p, q, rows, window, padded)
+                    stencil(padded, 0, window.step, filters, term * taps, offsets, counts, zero, planes, i * plane,
+                            step, tile_rows, tile_cols, last, lanes)  # fmt: skip
+            if mixing:
+                for panel in range(panels):
+                    at = (first[g] * panels + panel * terms + start) * width
+                    brgemm(rows * cols, count, 1, planes, 0, no_offset, plane, mixers, at, no_offset, product,
+                           panel * plane * width, width, chunk > 0)  # fmt: skip
+                if chunk == chunks - 1:
+                    for panel in range(panels):
+                        k = g * (K // G) + panel * width
+                        if cols == Q:
+                            scatter(products[panel], (o * P + p) * Q, rows * cols, P, Q, y, n, k, K // G, bias)
+                        else:
+                            for i in range(rows):
+                                scatter(products[panel, i * cols :], (o * P + p + i) * Q + q, cols, P, Q, y, n, k,
+                                        K // G, bias)  # fmt: skip
