@@ -93,7 +93,7 @@ class FakeCrew:
                 yield {"event": "begin", "algorithm": name, "stage": f"round {i}"}
                 yield {"event": "sample", "algorithm": name, "round": i, "seconds": seconds, "beside": 1e-3}
             yield {"event": "probe", "probe": "fma", "round": i, "seconds": 1e-3}
-        yield {"event": "exit", "code": 0}
+        yield {"event": "exit", "code": 0, "max_rss": 1 << 30}
 
     def _die(self, end: Event) -> Iterator[Event]:
         if end.get("silent"):
@@ -146,6 +146,7 @@ def test_a_run_records_every_problem_and_contender(world: World, out: Path) -> N
     assert set(frame["rounds"]) == {3}
     assert set(frame["cache_load_s"]) == {0.02}
     assert frame["repro"][0] == f"convbench bench {SMALL[0].spec} --algorithms direct --threads 1"
+    assert json.loads(path.read_text())["metadata"]["mem_max_rss"] == 1 << 30
     assert world.closed == len(world.setups)
 
 

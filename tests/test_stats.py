@@ -105,6 +105,13 @@ def test_ties_are_broken_by_workspace_then_error_then_name(
     assert not result["slow"].tied
 
 
+def test_noise_may_tie_but_a_tie_is_not_broken_for_a_much_slower_one() -> None:
+    race = {"a": dict.fromkeys(range(5), 1.0), "b": {0: 0.9, 1: 3.0, 2: 3.0, 3: 0.9, 4: 3.0}}
+    result = standings(race, {"a": (64.0, 1e-7), "b": (0.0, 1e-7)})
+    assert result["b"].tied
+    assert result["a"].winner
+
+
 def test_contenders_without_samples_have_no_standing() -> None:
     assert standings({"a": {}}) == {}
     assert set(standings({"a": {0: 1.0}, "b": {}})) == {"a"}

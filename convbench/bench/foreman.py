@@ -26,6 +26,8 @@ from convbench.bench.worker import work
 from convbench.kernels.blas import blas_name
 from convbench.spec import ConvSpec
 
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+
 
 def main(descriptor: int) -> None:
     """Serve until standard input ends. Events: begin, warm, ready; then for each job the worker's own, and exit."""
@@ -51,11 +53,12 @@ def main(descriptor: int) -> None:
     gc.collect()
     gc.freeze()
     for line in sys.stdin:
-        emit({"event": "exit", "code": _fork(Job(**from_line(line)), ring, emit)})
+        code, peak = _fork(Job(**from_line(line)), ring, emit)
+        emit({"event": "exit", "code": code, "max_rss": peak})
 
 
-def _fork(job: Job, ring: Ring, emit: Emit) -> int:
-    """Run the job in a child; its exit code, negative for the signal that ended it."""
+def _fork(job: Job, ring: Ring, emit: Emit) -> tuple[int, int]:
+    """Run the job in a child: its exit code, negative for the signal that ended it, and the bytes that it held."""
     child = os.fork()
     if child == 0:
         try:
@@ -64,7 +67,8 @@ def _fork(job: Job, ring: Ring, emit: Emit) -> int:
             emit({"event": "error", "error": f"{type(error).__name__}: {error}"})
         finally:
             os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _, status, usage = os.wait4(child, 0)
+    return os.waitstatus_to_exitcode(status), usage.ru_maxrss * RSS_UNIT
 
 
 def _serve(job: Job, ring: Ring, emit: Emit) -> None:

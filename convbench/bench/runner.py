@@ -244,6 +244,7 @@ class _Run:
                     error = event["error"]
                 case "exit" | "gone":
                     code = event["code"]
+                    tally.ended(event.get("max_rss", 0))
                 case _:
                     tally.take(event)
         if not (silent or error or code or crew.gone):
@@ -264,7 +265,8 @@ class _Run:
         past, rest = sum(weights[:done]), sum(weights[done:])
         if not past:
             return self._config.budget if rest else 0.0
-        return min(max(0.0, self._left()), (self._clock() - self._measuring) * rest / past)
+        pace = (self._clock() - self._measuring) * rest / past
+        return max(min(self._left(), pace), LEAST_SHARE * (len(self._todo) - done))
 
 
 def _label(task: Task) -> str:

@@ -19,6 +19,8 @@ RESAMPLES = 2000
 SEED = 20240229
 MINIMAL_EFFECT = 0.02
 """Contenders whose median ratio differs by less than this are tied, however narrow the interval."""
+TIE_COST = 0.10
+"""Breaking a tie may cost this much: on a noisy machine an interval can include 1 that says nothing."""
 
 Rounds = Mapping[Any, float]
 """Round key -> seconds per call. Keys are shared by all contenders of a problem."""
@@ -90,8 +92,8 @@ def standings(
 ) -> dict[str, Standing]:
     """The standing of every contender that has samples; one of them is the winner.
 
-    tie_break: (workspace bytes, error) by name. Of the tied, the least workspace wins, then the smaller error, then
-    the name. Without it the name decides.
+    tie_break: (workspace bytes, error) by name. Of the tied (whose median is within ``TIE_COST``), the least workspace
+    wins, then the smaller error, then the name. Without it the name decides.
     """
     raced = {name: rounds for name, rounds in contenders.items() if rounds}
     if not raced:
@@ -99,7 +101,8 @@ def standings(
     best = raced[fastest(raced)]
     ratios = {name: _ratio(rounds, best) for name, rounds in raced.items()}
     tied = {name for name, ratio in ratios.items() if is_tied(ratio)}
-    winner = min(tied, key=lambda name: (*(tie_break or {}).get(name, ()), name))
+    eligible = [name for name in tied if ratios[name].median <= 1 + TIE_COST]
+    winner = min(eligible, key=lambda name: (*(tie_break or {}).get(name, ()), name))
     return {
         name: Standing(
             time=median_interval(list(rounds.values())),

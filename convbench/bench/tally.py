@@ -58,6 +58,11 @@ class Tally:
                 series.values.append(event["seconds"])
                 series.beside.append(event["beside"])
 
+    def ended(self, max_rss: int) -> None:
+        """A worker process is over; it held ``max_rss`` bytes at most (0 if that is not known)."""
+        if max_rss:
+            self.facts["mem_max_rss"] = max(max_rss, int(self.facts.get("mem_max_rss", 0)))
+
     def blame(self, code: int, silent: float) -> str:
         """The contender at work is out: timed out after ``silent`` seconds, or crashed. Its name; empty if none was."""
         name, stage = self._at
