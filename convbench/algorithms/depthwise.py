@@ -21,7 +21,7 @@ from convbench.kernels.jit import njit
 from convbench.kernels.layout import carve, round_up, scratch_bytes
 from convbench.kernels.stencil import ROWS, Chains, stencil
 from convbench.kernels.threads import parallel
-from convbench.kernels.window import Window, packed, pad_window, unpacked, window, window_chains
+from convbench.kernels.window import Window, block_at, packed, pad_window, tiling, unpacked, window, window_chains
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -66,12 +66,10 @@ def parts(plan: Plan) -> list[Any]:
 
 
 def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
-    spec, blocks = plan.lifted, plan.window.blocks
-    tasks = spec.N * spec.C * spec.output_spatial[0] * blocks[0] * blocks[1]
     parallel(
-        convolve_blocks, tasks, plan.threads, x.reshape(-1), spec.C, state.weight, state.chains.offsets,
-        state.chains.counts, state.no_bias if bias is None else bias, y.reshape(-1), state.window,
-        private=carve(work, parts(plan))[0],
+        convolve_blocks, plan.spec.N * plan.spec.C * plan.window.blocks, plan.threads, x.reshape(-1), plan.spec.C,
+        state.weight, state.chains.offsets, state.chains.counts, state.no_bias if bias is None else bias, y.reshape(-1),
+        plan.window.blocks, state.window, private=carve(work, parts(plan))[0],
     )  # fmt: skip
 
 
@@ -102,23 +100,19 @@ depthwise = Algorithm(
 
 
 @njit
-def convolve_blocks(begin, end, x, C, weight, offsets, counts, bias, y, numbers, padded):
-    """Tasks (n, c, o, row block, column block), the last fastest; x, weight, y flat; padded is private scratch."""
+def convolve_blocks(begin, end, x, C, weight, offsets, counts, bias, y, blocks, numbers, padded):
+    """Tasks (n, c, block), the last fastest; x, weight, y flat; padded is private scratch."""
     window = unpacked(numbers)
     O, P, Q = window.output
-    blocks_p, blocks_q = (P + window.rows - 1) // window.rows, (Q + window.cols - 1) // window.cols
-    K, lanes = bias.size, window.lanes
-    taps, per_plane = weight.size // K, blocks_p * blocks_q
+    K = bias.size
+    taps = weight.size // K
     for task in range(begin, end):
-        channel, block = task // (O * per_plane), task % (O * per_plane)
+        channel = task // blocks
         n, c = channel // C, channel % C
-        o, p, q = block // per_plane, block % per_plane // blocks_q * window.rows, block % blocks_q * window.cols
-        rows, cols, y_step = min(window.rows, P - p), min(window.cols, Q - q), Q
+        o, p, q, rows, cols = block_at(window, task % blocks)
         pad_window(x, channel, o, p, q, rows, window, padded)
-        last = cols
-        if P == 1:  # folded: a row of vectors
-            rows, cols, last, y_step = (cols + lanes - 1) // lanes, lanes, (cols - 1) % lanes + 1, lanes
+        tile_rows, tile_cols, last, y_step = tiling(window, rows, cols, Q)
         for k in range(c * (K // C), (c + 1) * (K // C)):
             y_start = (((n * K + k) * O + o) * P + p) * Q + q
-            stencil(padded, 0, window.step, weight, k * taps, offsets, counts, bias[k], y, y_start, y_step, rows, cols,
-                    last, lanes)
+            stencil(padded, 0, window.step, weight, k * taps, offsets, counts, bias[k], y, y_start, y_step, tile_rows,
+                    tile_cols, last, window.lanes)  # fmt: skip

@@ -19,6 +19,7 @@ depthwise-separable ones.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -27,12 +28,22 @@ import numpy as np
 from convbench.algorithm import Algorithm, direct_error, phases
 from convbench.kernels.gemm import brgemm, pack_panels, panel_width
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import Part, carve, round_up, scratch_bytes
+from convbench.kernels.layout import Part, aligned_empty, carve, round_up, scratch_bytes
 from convbench.kernels.low_rank import factorise, truncation
 from convbench.kernels.panels import operand_or_empty, panel_count, scatter
 from convbench.kernels.stencil import ROWS, WIDTH, Chains, stencil
 from convbench.kernels.threads import parallel
-from convbench.kernels.window import Window, packed, pad_window, share, unpacked, window_chains, window_of
+from convbench.kernels.window import (
+    Window,
+    block_at,
+    packed,
+    pad_window,
+    share,
+    tiling,
+    unpacked,
+    window_chains,
+    window_of,
+)  # fmt: skip
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -79,10 +90,12 @@ def prepare(plan: Plan, weight: np.ndarray) -> State:
     factors = factorise(matrices, truncation(taps, plan.spec.dtype))
     ordered = window_chains(plan.lifted, plan.window)
     first = factors.first[::channels].copy()
-    panels = [pack_panels(factors.left[a:b].T).ravel() for a, b in zip(first[:-1], first[1:], strict=True)]
+    mixers = np.concatenate([pack_panels(factors.left[a:b].T).ravel() for a, b in pairwise(first)])
+    aligned = aligned_empty(mixers.shape, weight.dtype)
+    aligned[:] = mixers
     return State(
         factors.right[:, ordered.order].ravel(), np.repeat(np.arange(G * channels), np.diff(factors.first)), first,
-        np.concatenate(panels), ordered, packed(plan.window), np.zeros(1, np.int64),
+        aligned, ordered, packed(plan.window), np.zeros(1, np.int64),
     )  # fmt: skip
 
 
@@ -99,14 +112,14 @@ def parts(plan: Plan) -> list[Part]:
 
 
 def _tasks(plan: Plan) -> int:
-    return plan.spec.N * plan.spec.G * plan.lifted.output_spatial[0] * prod(plan.window.blocks)
+    return plan.spec.N * plan.spec.G * plan.window.blocks
 
 
 def _arguments(plan: Plan, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, ...]:
     return (
         x.reshape(-1), plan.spec.C // plan.spec.G, state.filters, state.chains.offsets, state.chains.counts,
         state.channel, state.first, state.mixers, state.no_offset, operand_or_empty(bias, y),
-        y.reshape(plan.lifted.output_shape), state.window,
+        y.reshape(plan.lifted.output_shape), plan.window.blocks, state.window,
     )  # fmt: skip
 
 
@@ -172,32 +185,25 @@ depthwise_separable = Algorithm(
 
 @njit
 def convolve_blocks(
-    begin, end, x, depth, filters, offsets, counts, channel, first, mixers, no_offset, bias, y, numbers, first_chunk,
-    last_chunk, filtering, mixing, private,
+    begin, end, x, depth, filters, offsets, counts, channel, first, mixers, no_offset, bias, y, blocks, numbers,
+    first_chunk, last_chunk, filtering, mixing, private,
 ):  # fmt: skip
-    """Tasks (n, g, o, row block, column block), the last fastest; of each, a range of chunks and either or both steps.
+    """Tasks (n, g, block), the last fastest; of each, a range of chunks and either or both steps.
 
     private: the padded window (flat), filtered planes (terms, pixels), products (panels, pixels, NR).
     """
     padded, filtered, products = private
     window = unpacked(numbers)
-    N, K, O, P, Q = y.shape
-    lanes, G = window.lanes, first.size - 1
-    chunk_terms, plane = filtered.shape
-    panels, _, width = products.shape
+    _, K, _, P, Q = y.shape
+    G, (chunk_terms, plane), (panels, _, width) = first.size - 1, filtered.shape, products.shape
     taps = filters.size // channel.size
-    blocks_p, blocks_q = (P + window.rows - 1) // window.rows, (Q + window.cols - 1) // window.cols
-    per_plane = blocks_p * blocks_q
     zero = y.dtype.type(0)
     planes, product = filtered.reshape(filtered.size), products.reshape(products.size)
     for task in range(begin, end):
-        group, block = task // (O * per_plane), task % (O * per_plane)
+        group = task // blocks
         n, g = group // G, group % G
-        o, p, q = block // per_plane, block % per_plane // blocks_q * window.rows, block % blocks_q * window.cols
-        rows, cols = min(window.rows, P - p), min(window.cols, Q - q)
-        tile_rows, tile_cols, last, step = rows, cols, cols, cols
-        if P == 1:  # folded: a row of vectors
-            tile_rows, tile_cols, last, step = (cols + lanes - 1) // lanes, lanes, (cols - 1) % lanes + 1, lanes
+        o, p, q, rows, cols = block_at(window, task % blocks)
+        tile_rows, tile_cols, last, step = tiling(window, rows, cols, cols)
         terms = first[g + 1] - first[g]
         chunks = (terms + chunk_terms - 1) // chunk_terms
         for chunk in range(first_chunk, min(last_chunk, chunks)):
@@ -211,7 +217,7 @@ def convolve_blocks(
                         loaded = channel[term]
                         pad_window(x, n * G * depth + loaded, o, p, q, rows, window, padded)
                     stencil(padded, 0, window.step, filters, term * taps, offsets, counts, zero, planes, i * plane,
-                            step, tile_rows, tile_cols, last, lanes)  # fmt: skip
+                            step, tile_rows, tile_cols, last, window.lanes)  # fmt: skip
             if mixing:
                 for panel in range(panels):
                     at = (first[g] * panels + panel * terms + start) * width

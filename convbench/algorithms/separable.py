@@ -28,7 +28,7 @@ from convbench.kernels.layout import Part, carve, round_up, scratch_bytes
 from convbench.kernels.low_rank import factorise, truncation
 from convbench.kernels.stencil import ROWS, Chains, chains, stencil, stencil_add
 from convbench.kernels.threads import parallel
-from convbench.kernels.window import Window, packed, pad_window, unpacked, window
+from convbench.kernels.window import Window, block_at, packed, pad_window, unpacked, window
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -87,12 +87,12 @@ def parts(plan: Plan) -> list[Part]:
 
 
 def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
-    spec, blocks = plan.spec, plan.window.blocks
+    spec = plan.spec
     parallel(
-        convolve_blocks, spec.N * spec.G * blocks[0] * blocks[1], plan.threads, x.reshape(-1), spec.C // spec.G,
-        spec.G, state.columns, state.column_chains.offsets, state.column_chains.counts, state.rows,
-        state.row_chains.offsets, state.row_chains.counts, state.first, state.no_bias if bias is None else bias,
-        y.reshape(-1), state.window, private=list(zip(*carve(work, parts(plan)), strict=True)),
+        convolve_blocks, spec.N * spec.G * plan.window.blocks, plan.threads, x.reshape(-1), spec.C // spec.G, spec.G,
+        state.columns, state.column_chains.offsets, state.column_chains.counts, state.rows, state.row_chains.offsets,
+        state.row_chains.counts, state.first, state.no_bias if bias is None else bias, y.reshape(-1),
+        plan.window.blocks, state.window, private=list(zip(*carve(work, parts(plan)), strict=True)),
     )  # fmt: skip
 
 
@@ -133,21 +133,19 @@ separable = Algorithm(
 @njit
 def convolve_blocks(
     begin, end, x, depth, G, columns, column_offsets, column_counts, rows, row_offsets, row_counts, first, bias, y,
-    numbers, private,
+    blocks, numbers, private,
 ):  # fmt: skip
-    """Tasks (n, g, row block, column block), the last fastest; all arrays flat; private: window and columns."""
+    """Tasks (n, g, block), the last fastest; all arrays flat; private: a window and its filtered columns."""
     padded, filtered = private
     window = unpacked(numbers)
     _, P, Q = window.output
-    blocks_p, blocks_q = (P + window.rows - 1) // window.rows, (Q + window.cols - 1) // window.cols
     lanes, width, K = window.lanes, window.width, bias.size
     terms = first[first.size - 1]
     R, S = columns.size // terms, rows.size // terms
     for task in range(begin, end):
-        group, block = task // (blocks_p * blocks_q), task % (blocks_p * blocks_q)
+        group = task // blocks
         n, g = group // G, group % G
-        p, q = block // blocks_q * window.rows, block % blocks_q * window.cols
-        height, cols = min(window.rows, P - p), min(window.cols, Q - q)
+        _, p, q, height, cols = block_at(window, task % blocks)
         tiles = (height + ROWS - 1) // ROWS * ROWS
         for c in range(depth):
             pad_window(x, group * depth + c, 0, p, q, height, window, padded)

@@ -90,7 +90,7 @@ def _tile(
         def add_chains(length, count, offset, weight, sums):
             """A loop over ``count`` chains; gives the next chains' pointers and the sums."""
             entry = builder.block
-            head, body, done = (builder.append_basic_block(f"chain{length}.{part}") for part in ("head", "body", "done"))
+            head, body, done = (builder.append_basic_block(f"chain{length}.{part}") for part in ("if", "add", "end"))
             builder.branch(head)
             builder.position_at_end(head)
             i = builder.phi(INDEX)

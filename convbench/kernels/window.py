@@ -50,9 +50,10 @@ class Window(NamedTuple):
         return self.slices * self.height * self.width + (ROWS + 1) * self.lanes
 
     @property
-    def blocks(self) -> tuple[int, int]:
-        """Blocks of rows and of columns that cover one output plane."""
-        return -(-self.output[1] // self.rows), -(-self.output[2] // self.cols)
+    def blocks(self) -> int:
+        """Blocks that cover the output of one channel."""
+        O, P, Q = self.output
+        return O * -(-P // self.rows) * -(-Q // self.cols)
 
 
 def window_of(spec: ConvSpec, rows: int, cols: int, fold: bool = True) -> Window:
@@ -87,6 +88,24 @@ def unpacked(numbers):
         image, output, stride, dilation, before, numbers[15], numbers[16], numbers[17], numbers[18], numbers[19],
         numbers[20], numbers[21], numbers[22],
     )  # fmt: skip
+
+
+@njit
+def block_at(window, number):
+    """(o, p, q) where block ``number`` of a channel's output begins, and its (rows, cols)."""
+    _, P, Q = window.output
+    blocks_p, blocks_q = (P + window.rows - 1) // window.rows, (Q + window.cols - 1) // window.cols
+    p, q = number // blocks_q % blocks_p * window.rows, number % blocks_q * window.cols
+    return number // (blocks_p * blocks_q), p, q, min(window.rows, P - p), min(window.cols, Q - q)
+
+
+@njit
+def tiling(window, rows, cols, step):
+    """(rows, cols, last, y_step) with which ``stencil`` fills a block whose rows lie ``step`` apart."""
+    if window.output[1] > 1:
+        return rows, cols, cols, step
+    lanes = window.lanes
+    return (cols + lanes - 1) // lanes, lanes, (cols - 1) % lanes + 1, lanes
 
 
 def window(spec: ConvSpec, limit: int | None = None, size: int = WINDOW_BYTES, fold: bool = True) -> Window:
