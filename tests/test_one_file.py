@@ -50,19 +50,24 @@ DENSE = cb.ConvSpec((2, 3, 8, 9), (4, 3, 3, 2))
 PADDED = DENSE.replace(padding=1)
 
 
+def forget() -> None:
+    if "toy" in algorithms():
+        unregister("toy")
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "toy.py"
     path.write_text(TOY)
     yield path
-    if "toy" in algorithms():
-        unregister("toy")
+    forget()
 
 
 def command(*arguments: str) -> str:
-    """What the command line prints."""
+    """What the command line prints; what it registers is forgotten, as when its process ends."""
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
+    forget()
     return result.output
 
 
