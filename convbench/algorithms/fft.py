@@ -24,7 +24,7 @@ from convbench.algorithm import Algorithm, phases, unit_roundoff
 from convbench.kernels.fft import lanes
 from convbench.kernels.fft_images import multiply_images, read_images, write_images
 from convbench.kernels.lattice import Lattice, Triple
-from convbench.kernels.layout import Part, aligned_empty, carve, scratch_bytes
+from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, scratch_bytes
 from convbench.kernels.panels import operand_or_empty
 from convbench.kernels.spectra import join, split
 from convbench.kernels.threads import parallel
@@ -95,19 +95,14 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     lattice, shape = _shape(spec)
     least = Plan(spec, threads, lattice, shape, 1, 1)
     limit = BLOCK_BYTES if workspace_limit is None else min(BLOCK_BYTES, workspace_limit)
-    images = _fitting(least, "images", max(1, least.total), limit)
-    chosen = least._replace(images=-(-least.total // -(-least.total // images)) if least.total else 1)
-    channels = max(spec.C * lattice.channels, spec.K)
-    wanted = min(max(1, CHUNK_BYTES // (prod(shape) * spec.itemsize)), chosen.images * channels)
-    return chosen._replace(chunk=_fitting(chosen, "chunk", wanted, workspace_limit))
-
-
-def _fitting(plan: Plan, field: str, wanted: int, limit: int | None) -> int:
-    """The largest number of images ≤ ``wanted`` in ``field`` whose workspace is within ``limit``, at least one."""
-    if limit is None:
-        return wanted
-    each = workspace(plan._replace(**{field: 1 + 64})) - workspace(plan)  # 64: past the rounding to cache lines
-    return max(1, min(wanted, 1 + (limit - workspace(plan)) * 64 // max(each, 1)))
+    x, y, chunk = (prod(size) * spec.itemsize for size, _ in parts(least))
+    total = max(1, least.total)
+    images = max(1, min(total, (limit - chunk) // (x + y)))
+    images = -(-total // -(-total // images))
+    calls = min(max(1, CHUNK_BYTES // chunk), images * max(spec.C * lattice.channels, spec.K))
+    if workspace_limit is not None:
+        calls = max(1, min(calls, (workspace_limit - images * (x + y) - 3 * ALIGNMENT) // chunk))
+    return least._replace(images=images, chunk=calls)
 
 
 def parts(plan: Plan) -> list[Part]:

@@ -24,6 +24,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import DTypeLike
 
 from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
@@ -33,7 +34,7 @@ from convbench.kernels.simd import Vectors, index, pointer
 Pair = tuple[ir.Value, ir.Value]
 
 
-def lanes(dtype: np.dtype | type) -> int:
+def lanes(dtype: DTypeLike) -> int:
     """Elements of one vector of the host's width."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
 
@@ -76,7 +77,7 @@ def twiddles(n: int, dtype: str) -> np.ndarray:
         parts.append(np.stack([w.real, w.imag], axis=-1).ravel())
         m //= radix
     table = np.concatenate(parts)
-    aligned = aligned_empty(table.shape, dtype)
+    aligned = aligned_empty(table.shape, np.dtype(dtype))
     aligned[:] = table
     return aligned
 

@@ -43,7 +43,7 @@ def read_images(begin, end, lattice, C, x, first, planes):
 
 @njit
 def write_images(begin, end, lattice, K, planes, first, bias, y):
-    """Dense outputs first + i of begin ≤ i < end, numbered (n, a, k), from planes[i] (D, H, W) to y (flat), plus bias."""
+    """Dense outputs first + i, begin ≤ i < end, numbered (n, a, k), from planes[i] to y (flat), plus bias if not empty."""
     _, _, wide, long = planes.shape
     O, P, Q = lattice.outputs
     phases = lattice.out_phases

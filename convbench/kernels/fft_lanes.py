@@ -237,7 +237,7 @@ def prepare(tiling: Tiling, block: int, threads: int, taps: np.ndarray) -> Filte
     u = aligned_empty((len(half) * count * 4 * width,), dtype)
     w_rows, w_cols = twiddles(rows, dtype.name), twiddles(cols, dtype.name)
     scratch = aligned_empty((threads, rows * cols * 2 * width), dtype)
-    parallel(forward_filters, count, threads, taps, G, rows, cols, half, u, w_rows, w_cols, private=scratch)
+    parallel(forward_filters, count, threads, taps, G, rows, cols, half, u, w_rows, w_cols, private=list(scratch))
     a_off = np.array([0, _plane(tiling, block, width)])
     b_off = np.array([0, channels * 2 * width])
     return Filters(u, half, signs(rows, cols, dtype), a_off, b_off, w_rows, w_cols)

@@ -32,7 +32,7 @@ def turns(rows: int, cols: int, dtype: str) -> np.ndarray:
     """Flat (row group, j, re | im, L): e^{−2πi·j·k(s)/(rows·cols)} for column j and the row at position s."""
     width = lanes(dtype)
     w = roots(rows * cols, np.outer(frequencies(rows), np.arange(cols))).reshape(-1, width, cols).transpose(0, 2, 1)
-    table = aligned_empty((w.size * 2,), dtype)
+    table = aligned_empty((w.size * 2,), np.dtype(dtype))
     table.reshape(*w.shape[:2], 2, width)[...] = np.stack([w.real, w.imag], axis=2)
     return table
 

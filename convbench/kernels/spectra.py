@@ -131,15 +131,15 @@ def turn(typingctx, z, start, w, w_start, conjugate):
 
     def codegen(context, builder, sig, args):
         c = Complex(Vectors(context, builder, z.dtype))
-        zs = [pointer(context, builder, sig.args[0], args[0], at) for at in _halves(builder, args[1], c)]
-        ws = [pointer(context, builder, sig.args[2], args[2], at) for at in _halves(builder, args[3], c)]
-        re, im = c.load(*ws, index(0))
-        root = (re, builder.fneg(im)) if conjugated else (re, im)
-        c.store(c.mul(c.load(*zs, index(0)), root), *zs, index(0))
+
+        def planes(array, start):
+            ends = (start, builder.add(start, index(c.vectors.lanes)))
+            return [pointer(context, builder, sig.args[array], args[array], at) for at in ends]
+
+        value, root = planes(0, args[1]), planes(2, args[3])
+        re, im = c.load(root[0], root[1], index(0))
+        turned = c.mul(c.load(value[0], value[1], index(0)), (re, builder.fneg(im) if conjugated else im))
+        c.store(turned, value[0], value[1], index(0))
         return context.get_dummy_value()
 
     return signature, codegen
-
-
-def _halves(builder: ir.IRBuilder, start: ir.Value, c: Complex) -> tuple[ir.Value, ir.Value]:
-    return start, builder.add(start, index(c.vectors.lanes))
