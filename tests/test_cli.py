@@ -303,7 +303,7 @@ def test_a_finished_run_is_not_measured_again(smoke: tuple[Path, Result], monkey
         raise AssertionError("a worker was started")
 
     monkeypatch.setattr(runner, "Crew", launched)
-    monkeypatch.setattr(report, "write", lambda directory: directory)
+    monkeypatch.setattr(report, "write", lambda directory, cells: directory)
     arguments = ("--budget", 3, "--threads", 1, "--out", smoke[0], "--with", smoke[0].parent / "toy.py")
     assert run("bench", "smoke", *arguments).exit_code == 1
     refused(run("bench", "smoke", "--threads", 2, "--out", smoke[0]), "threads = 1")

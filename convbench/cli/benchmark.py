@@ -13,6 +13,7 @@ from datetime import date
 from itertools import count as natural
 from pathlib import Path
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
@@ -89,9 +90,9 @@ def run(asked: Request) -> bool:
     except KeyboardInterrupt:
         kept = "interrupted; what was measured is kept. Resume with:"
         raise Interrupted(f"{kept} {asked.command()}") from None
-    _tell(config.out, screen)
+    cells = _tell(config.out, screen)
     _remember(config.out)
-    return _print_trouble(config.out)
+    return _all_right(cells)
 
 
 def write_report(directory: Path) -> None:
@@ -151,17 +152,18 @@ def _display(screen: Console) -> Iterator[Callable[[runner.Progress], None]]:
 def _line(now: runner.Progress) -> None:
     if now.stage == "measure":
         typer.echo(f"[{now.done + 1}/{now.total}] {now.label}, {now.left:.0f} s left")
-    elif now.stage != "done":
+    elif now.stage == "compile":
         typer.echo(f"{STAGES[now.stage]} {now.label}")
 
 
-def _tell(directory: Path, screen: Console) -> None:
-    """Write the report; print who won where, and where the report is."""
+def _tell(directory: Path, screen: Console) -> pd.DataFrame:
+    """Write the report; print who won where, and where the report is. Gives the run's cells."""
     try:
-        page = report.write(directory)
-        rows = report.winner_text(report.winner_table(records.cells(directory)))
+        cells = records.cells(directory)
     except RecordError as error:
         raise UserError(str(error)) from error
+    page = report.write(directory, cells)
+    rows = report.winner_text(report.winner_table(cells))
     if screen.width < WIDE:
         rows = rows[[*BRIEF]]
     table = Table(box=None, header_style="bold", caption=CAPTION, caption_justify="left")
@@ -171,6 +173,7 @@ def _tell(directory: Path, screen: Console) -> None:
         table.add_row(*map(Text, row))
     screen.print(table)
     typer.echo(f"report: {page}")
+    return cells
 
 
 def _remember(directory: Path) -> None:
@@ -187,9 +190,8 @@ def _remember(directory: Path) -> None:
     typer.echo(f"choices: fastest() and conv1d/2d/3d() now know {count(len(found), 'problem')} of this run ({path})")
 
 
-def _print_trouble(directory: Path) -> bool:
-    """Name our algorithms that were wrong or crashed; True if there are none."""
-    cells = records.cells(directory)
+def _all_right(cells: pd.DataFrame) -> bool:
+    """Whether none of our algorithms was wrong or crashed; those that were are named."""
     wrong = cells[cells["status"].isin(WRONG) & ~cells["peer"]].drop_duplicates(["spec", "weights", "algorithm"])
     for (name, status), rows in wrong.groupby(["algorithm", "status"]):
         first = rows.iloc[0]
