@@ -154,4 +154,5 @@ MACHINE = {
     "numpy_version": "2.4.0",
     "numba_version": "0.68.1",
     "threads": 1,
+    "cache": "hot",
 }

@@ -245,6 +245,12 @@ def test_ties_are_named_and_the_margin_is_to_the_first_that_is_not_tied() -> Non
     assert "1 share first place" in " ".join(findings.answer(frame, winner_table(frame)))
 
 
+def test_a_noisy_run_says_so() -> None:
+    steady, noisy = (contest(FIRST | {"time_low": low, "time_high": 2 - low}) for low in (0.99, 0.7))
+    assert "busy" not in " ".join(findings.answer(steady, winner_table(steady)))
+    assert "±30.0%. The machine was busy" in " ".join(findings.answer(noisy, winner_table(noisy)))
+
+
 @pytest.mark.parametrize(("first", "predicted"), [(50.0, 1.0), (np.nan, 50.0)])
 def test_a_hopeless_baseline_is_compared_by_its_one_call_or_its_prediction(first: float, predicted: float) -> None:
     hopeless = SILENT | {"algorithm": "naive", "status": "hopeless", "first_s": first, "predicted_s": predicted}

@@ -8,9 +8,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from convbench.report.curves import colour_of, times_axis
+from convbench.report.curves import times_axis
 from convbench.report.layout import LogAxis, stack
-from convbench.report.palette import INK, MUTED, PAPER, Style
+from convbench.report.palette import COLOUR, INK, MUTED, PAPER, Style, dress
 from convbench.report.problems import KEY
 from convbench.report.tables import geometric_mean, with_ratios
 from convbench.units import percent, ratio
@@ -40,32 +40,32 @@ def _right(rows: pd.DataFrame, y: alt.Y) -> alt.Chart:
     )
 
 
-def speedup_chart(frame: pd.DataFrame, baseline: str, styles: Sequence[Style], title: str) -> alt.LayerChart:
-    """Per algorithm: its speed-up over the baseline on each problem, and the geometric mean; hollow where not timed."""
+def speedup_chart(frame: pd.DataFrame, baseline: str, looks: Sequence[Style], title: str) -> alt.LayerChart:
+    """Per algorithm: its speed-up over the baseline on each problem, and the geometric mean."""
     cells = with_ratios(frame)[[*KEY, "algorithm", "ratio", "rough"]].dropna(subset="ratio")
     base = cells[cells["algorithm"] == baseline]
-    cells = cells[cells["algorithm"] != baseline].merge(base, on=KEY, suffixes=("", "_base"))
+    cells = cells[(cells["algorithm"] != baseline) & ~cells["rough"]].merge(base, on=KEY, suffixes=("", "_base"))
     cells["speedup"] = cells["ratio_base"] / cells["ratio"]
-    cells["rough"] |= cells["rough_base"]
-    cells = cells[["algorithm", "speedup", "rough"]]
+    cells = dress(cells[["algorithm", "speedup", "rough_base"]], looks)
     groups = cells.groupby("algorithm")["speedup"]
     means = pd.DataFrame({"mean": groups.apply(geometric_mean), "n": groups.size()}).reset_index()
-    means = means.sort_values("mean", ascending=False)
+    means = dress(means.sort_values("mean", ascending=False), looks)
     means["text"] = [f"{ratio(mean)}  (n = {n})" for mean, n in means[["mean", "n"]].itertuples(index=False)]
     axis = LogAxis(cells["speedup"].min(), cells["speedup"].max(), WIDTH)
     x = alt.X("speedup:Q", scale=axis.scale, axis=times_axis(axis, f"time of {baseline} ÷ time of the algorithm"))
-    y, colour = _rows(list(means["algorithm"]), "algorithm"), colour_of(styles)
-    dots = alt.Chart(cells).encode(x=x, y=y, color=colour)
-    ticks = alt.Chart(means).encode(x=alt.X("mean:Q", scale=axis.scale), y=y)
+    y = _rows(list(means["algorithm"]), "algorithm")
+    solid, hollow = alt.Chart(cells[~cells["rough_base"]]), alt.Chart(cells[cells["rough_base"]])
+    ticks = alt.Chart(means)
     return stack(
         _mark(1.0),
-        dots.transform_filter("!datum.rough").mark_point(size=36, filled=True, opacity=0.5),
-        dots.transform_filter("datum.rough").mark_point(size=30, filled=False, opacity=0.7, strokeWidth=1.2),
-        ticks.mark_tick(thickness=5, size=20, color=PAPER, opacity=1),
-        ticks.mark_tick(thickness=3, size=18, opacity=1).encode(color=colour),
+        solid.mark_point(size=36, filled=True, opacity=0.5).encode(x=x, y=y, color=COLOUR),
+        hollow.mark_point(size=30, filled=False, opacity=0.7, strokeWidth=1.2).encode(x=x, y=y, color=COLOUR),
+        ticks.mark_tick(thickness=5, size=20, color=PAPER, opacity=1).encode(x=alt.X("mean:Q"), y=y),
+        ticks.mark_tick(thickness=3, size=18, opacity=1).encode(x=alt.X("mean:Q"), y=y, color=COLOUR),
         _right(means, y),
         title=title,
-        subtitle="dot: a problem; hollow: one of the two is hopeless and was not timed; bar and number: geometric mean",
+        subtitle=f"dot: a problem that the algorithm was timed on; hollow: {baseline} was hopeless, not timed; "
+        "bar and number: geometric mean",
         width=WIDTH,
         height=ROW * len(means),
     )
@@ -74,7 +74,7 @@ def speedup_chart(frame: pd.DataFrame, baseline: str, styles: Sequence[Style], t
 def winner_speedup_chart(winners: pd.DataFrame, title: str) -> alt.LayerChart:
     """Per problem: how many times faster our winner is than each baseline and than the best peer."""
     looks = {
-        "python_loops": ("#56b4e9", "triangle-up"),
+        "python_loops": ("#8a8a8a", "triangle-up"),
         "naive": ("#8a8a8a", "square"),
         "im2col": ("#e69f00", "circle"),
         "best peer": (INK, "diamond"),
@@ -83,6 +83,7 @@ def winner_speedup_chart(winners: pd.DataFrame, title: str) -> alt.LayerChart:
     cells = winners.melt(["label", "rough"], list(columns), "baseline", "speedup").dropna(subset="speedup")
     cells["baseline"] = cells["baseline"].map(columns)
     cells["hollow"] = [row.baseline in row.rough.split(", ") for row in cells.itertuples(index=False)]
+    cells = cells[["label", "baseline", "speedup", "hollow"]]
     names = [name for name in looks if name in set(cells["baseline"])]
     legend = alt.Legend(title="speed-up over", orient="bottom", direction="horizontal")
     colour = alt.Color("baseline:N", scale=alt.Scale(domain=names, range=[looks[n][0] for n in names]), legend=legend)
@@ -90,11 +91,11 @@ def winner_speedup_chart(winners: pd.DataFrame, title: str) -> alt.LayerChart:
     axis = LogAxis(min(cells["speedup"].min(), 1.0), max(cells["speedup"].max(), 2.0), WIDTH)
     y = _rows(list(winners["label"]), "label")
     x = alt.X("speedup:Q", scale=axis.scale, axis=times_axis(axis, "time of the baseline ÷ time of our winner"))
-    dots = alt.Chart(cells).encode(x=x, y=y, color=colour, shape=shape)
+    solid, hollow = alt.Chart(cells[~cells["hollow"]]), alt.Chart(cells[cells["hollow"]])
     return stack(
         _mark(1.0),
-        dots.transform_filter("!datum.hollow").mark_point(size=70, filled=True, opacity=1),
-        dots.transform_filter("datum.hollow").mark_point(size=60, filled=False, opacity=1),
+        solid.mark_point(size=70, filled=True, opacity=1).encode(x=x, y=y, color=colour, shape=shape),
+        hollow.mark_point(size=60, filled=False, opacity=1).encode(x=x, y=y, color=colour, shape=shape),
         _right(winners.assign(text=winners["winner"])[["label", "text"]], y),
         title=title,
         subtitle="right of 1×: our winner, named at the right, is faster; hollow: the baseline was hopeless, not timed",
@@ -103,14 +104,14 @@ def winner_speedup_chart(winners: pd.DataFrame, title: str) -> alt.LayerChart:
     )
 
 
-def peak_chart(winners: pd.DataFrame, styles: Sequence[Style], title: str) -> alt.LayerChart:
+def peak_chart(winners: pd.DataFrame, looks: Sequence[Style], title: str) -> alt.LayerChart:
     """Per problem: nominal flop/s of our winner as a part of the probed peak, bytes/s as a part of the bandwidth."""
     cells = winners[winners["peak_fraction"].notna()].copy()
     cells["algorithm"] = cells["winner"]
     cells["text"] = [
         f"{percent(peak)}  {name}" for peak, name in cells[["peak_fraction", "winner"]].itertuples(index=False)
     ]
-    cells = cells[["label", "algorithm", "peak_fraction", "bandwidth_fraction", "text"]]
+    cells = dress(cells[["label", "algorithm", "peak_fraction", "bandwidth_fraction", "text"]], looks)
     top = max(1.0, float(cells[["peak_fraction", "bandwidth_fraction"]].max(axis=None)))
     axis = alt.Axis(format=".0%", tickCount=8, title="part of the machine's limit, probed beside each sample")
     x = alt.X("peak_fraction:Q", scale=alt.Scale(domain=[0, top * 1.02], nice=False), axis=axis)
@@ -118,7 +119,7 @@ def peak_chart(winners: pd.DataFrame, styles: Sequence[Style], title: str) -> al
     base = alt.Chart(cells).encode(y=y)
     stream = alt.X("bandwidth_fraction:Q")
     return stack(
-        base.mark_bar(height=13).encode(x=x, color=colour_of(styles)),
+        base.mark_bar(height=13).encode(x=x, color=COLOUR),
         base.mark_tick(thickness=5, size=19, color=PAPER, opacity=1).encode(x=stream),
         base.mark_tick(thickness=2.5, size=19, color=INK, opacity=1).encode(x=stream),
         _mark(1.0, strokeDash=[4, 3]),

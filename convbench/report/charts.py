@@ -95,8 +95,8 @@ def _sweeps(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> I
 
 def figures(cells: pd.DataFrame, winners: pd.DataFrame) -> list[Figure]:
     """Every chart that there is data for: `cells` of a run and their `tables.winner_table`."""
-    contenders = cells[["algorithm", "peer"]].drop_duplicates()
-    looks = list(styles((name, bool(peer)) for name, peer in contenders.itertuples(index=False)).values())
+    contenders = cells.groupby("algorithm")["peer"].any()
+    looks = list(styles((str(name), bool(peer)) for name, peer in contenders.items()).values())
     title = f"What ran where: {int(cells['time'].notna().sum())} of {len(cells)} cells were timed"
     last = Figure("applicability", "applicability", title, maps.applicability_map(cells, looks, title))
     if not (winners["winner"] != "").any():

@@ -13,6 +13,10 @@ from convbench.units import count, percent, ratio
 __all__ = ["ahead", "along", "answer", "most_wins", "span"]
 
 
+NOISY = 0.1
+"""Half an interval over the median time beyond which a run is called noisy."""
+
+
 def _joined(items: list[str]) -> str:
     """a, b and c."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
@@ -90,11 +94,13 @@ def _certainty(winners: pd.DataFrame) -> str:
     half = ((won["time_high"] - won["time_low"]) / 2 / won["time"]).median()
     clear = f"{len(won) - tied} of {len(won)} winners are clear: ratios paired round by round rule a tie out at 95%."
     shared = f" {tied} share first place; less workspace, then smaller error, then the name decides." if tied else ""
-    rounds = f"{won['rounds'].median():.0f} rounds"
-    return (
-        f"{clear}{shared} The median winner was timed in {rounds}, its time known to ±{half:.1%}; "
-        f"the next one that is not tied takes {ratio(geometric_mean(won['margin']))} as long (geometric mean)."
+    margin = geometric_mean(won["margin"])
+    beyond = (
+        f"; the next one that is not tied takes {ratio(margin)} as long (geometric mean)" if margin == margin else ""
     )
+    noisy = " The machine was busy: repeat the run before you rely on it." if half > NOISY else ""
+    rounds = f"{won['rounds'].median():.0f} rounds"
+    return f"{clear}{shared} The median winner was timed in {rounds}, its time known to ±{half:.1%}{beyond}.{noisy}"
 
 
 def _trouble(frame: pd.DataFrame) -> str | None:

@@ -55,22 +55,19 @@ def _short(ratio: float) -> str:
 
 def _matrix(cells: pd.DataFrame, x: alt.X, y: alt.Y, dy: float = 0) -> list[alt.Chart]:
     """Coloured cells, those of the winner set outlined: columns algorithm, row, bin, text, ink, mark."""
-    base = alt.Chart(cells).encode(x=x, y=y)
-    fill = alt.Color(
-        "bin:N",
-        scale=FILL,
-        legend=alt.Legend(title="time relative to the fastest", orient="bottom", symbolType="square"),
-    )
-    coloured = base.transform_filter("datum.bin != ''").mark_rect(stroke=PAPER, strokeWidth=1.5).encode(color=fill)
+    legend = alt.Legend(title="time relative to the fastest", orient="bottom", symbolType="square")
+    fill = alt.Color("bin:N", scale=FILL, legend=legend)
+    won, tied, plain = (cells[cells["mark"] == mark] for mark in ("won", "tied", ""))
     outline: dict[str, Any] = {"stroke": HIGHLIGHT, "fill": None, "strokeWidth": 2.5}
-    won = base.transform_filter("datum.mark == 'won'").mark_rect(**outline)
-    tied = base.transform_filter("datum.mark == 'tied'").mark_rect(**outline, strokeDash=[3, 3])
-    ink = alt.Color("ink:N", scale=None)
-    text = base.encode(text=alt.Text("text:N"), color=ink)
     look: dict[str, Any] = {"fontSize": 11, "lineBreak": "\n", "dy": dy}
-    plain = text.transform_filter("datum.mark != 'won'").mark_text(**look)
-    bold = text.transform_filter("datum.mark == 'won'").mark_text(**look, fontWeight="bold")
-    return [coloured, won, tied, plain, bold]
+    text: dict[str, Any] = {"x": x, "y": y, "text": alt.Text("text:N"), "color": alt.Color("ink:N", scale=None)}
+    return [
+        alt.Chart(cells[cells["bin"] != ""]).mark_rect(stroke=PAPER, strokeWidth=1.5).encode(x=x, y=y, color=fill),
+        alt.Chart(won).mark_rect(**outline).encode(x=x, y=y),
+        alt.Chart(tied).mark_rect(**outline, strokeDash=[3, 3]).encode(x=x, y=y),
+        alt.Chart(pd.concat([plain, tied])).mark_text(**look).encode(**text),
+        alt.Chart(won).mark_text(**look, fontWeight="bold").encode(**text),
+    ]
 
 
 def _coloured(cells: pd.DataFrame, ratio: str) -> pd.DataFrame:

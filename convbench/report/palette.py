@@ -8,11 +8,17 @@ page's style sheet maps each to its dark-mode counterpart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BINS", "DARK", "FONT", "GRID", "HIGHLIGHT", "INK", "MUTED", "PAPER", "THEME", "Style", "bin_of", "styles"]
+import altair as alt
+import pandas as pd
+
+__all__ = [
+    *("BINS", "COLOUR", "DARK", "FONT", "GRID", "HIGHLIGHT", "INK", "MUTED", "PAPER", "SHAPE", "THEME"),
+    *("Style", "bin_of", "dress", "styles"),
+]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#59636e", "#dfe3e8", "#fefefe"
 HIGHLIGHT = "#e69f00"
@@ -102,6 +108,10 @@ THEME: dict[str, Any] = {
 }
 
 
+COLOUR = alt.Color("colour:N", scale=None)
+SHAPE = alt.Shape("shape:N", scale=None)
+
+
 @dataclass(frozen=True)
 class Style:
     algorithm: str
@@ -135,6 +145,13 @@ def styles(contenders: Iterable[tuple[str, bool]]) -> dict[str, Style]:
         colour, ink, _ = FAMILIES[family]
         chosen[name] = Style(name, family, colour, ink, SHAPES[member % len(SHAPES)], family == "peer")
     return chosen
+
+
+def dress(cells: pd.DataFrame, looks: Sequence[Style]) -> pd.DataFrame:
+    """The cells with the columns colour, ink, shape and peer of their algorithm, for COLOUR and SHAPE to show."""
+    rows = [(style.algorithm, style.colour, style.ink, style.shape, style.peer) for style in looks]
+    table = pd.DataFrame(rows, columns=["algorithm", "colour", "ink", "shape", "peer"])
+    return cells.drop(columns="peer", errors="ignore").merge(table, on="algorithm", how="left")
 
 
 def bin_of(ratio: float) -> int:
