@@ -267,6 +267,19 @@ def test_a_contender_that_looked_good_until_a_better_one_came_is_dropped(clock: 
     assert cells["early"]["reason"] == "a call takes 0.05 s, 50× the best"
 
 
+def test_a_slow_first_call_alone_drops_nobody_whom_the_prediction_favoured(clock: FakeClock) -> None:
+    lazy = FakeContender(clock, "lazy", 2e-3)
+    prompt = lazy.first
+
+    def first(truth: object) -> SimpleNamespace:
+        clock.now += 0.1
+        return prompt(truth)
+
+    lazy.first = first  # type: ignore[method-assign]
+    racers, _ = trials(clock, [FakeContender(clock, "best", 1e-3), lazy])
+    assert racers == ["best", "lazy"]
+
+
 def test_a_long_first_call_is_not_repeated_to_calibrate(clock: FakeClock) -> None:
     long = FakeContender(clock, "long", 2.0)
     racers, _ = trials(clock, [long])

@@ -140,7 +140,7 @@ class Trials:
             self._drop(contender, "it wrote its input", "failed")
         elif not verdict.ok:
             self._drop(contender, verdict.reason, "failed")
-        elif first > max(LONG_CALL, HOPELESS * self._best):
+        elif first > max(LONG_CALL if why else RECHECK * self._share, HOPELESS * self._best):
             self._drop(contender, f"{why}called once: {_times(first, self._best)}")
         else:
             self._begin(contender, "calibration")
