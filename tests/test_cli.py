@@ -15,7 +15,7 @@ from convbench import __version__, choices, machine, report, select, suites
 from convbench.algorithm import list_algorithms
 from convbench.bench import calibrate, runner
 from convbench.bench.records import cells
-from convbench.cli import app
+from convbench.cli.app import app
 from convbench.cli.benchmark import fresh_directory
 from convbench.formats import benchdnn, csv
 from convbench.select import fastest
@@ -85,7 +85,7 @@ def test_version() -> None:
 
 
 def test_help_needs_no_numba() -> None:
-    code = "from convbench.cli import app; import sys; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    code = "from convbench.cli.app import app; import sys; app(['--help'], standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"numba", "scipy", "pandas", "altair"} & set(done.stdout.split("\n")[-2].split()) == set()
 
@@ -309,10 +309,17 @@ def test_a_finished_run_is_not_measured_again(smoke: tuple[Path, Result], monkey
     refused(run("bench", "smoke", "--threads", 2, "--out", smoke[0]), "threads = 1")
 
 
-def test_the_installed_command_refuses_and_exits() -> None:
-    code = "from convbench.cli import main; main()"
+@pytest.mark.parametrize(
+    ("code", "start"),
+    [
+        ("from convbench.cli import main; main()", "convbench: error: <text>:1:9: "),
+        ("import sys; sys.modules['typer'] = None; from convbench.cli import main; main()", "convbench: error: typer"),
+    ],
+)
+def test_the_installed_command_refuses_in_one_line(code: str, start: str) -> None:
     command = [sys.executable, "-c", code, "explain", "mb1ic3ihseven"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("convbench: error: <text>:1:9: ")
+    assert done.stderr.startswith(start)
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,262 @@
+"""The command line: what the commands take. What they do is in the modules beside this one, imported when needed.
+
+A mistake of the user's is one line on standard error and exit code 2; a check that fails is exit code 1; Ctrl-C is 130.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from convbench import __version__
+from convbench.algorithm import Unsupported
+from convbench.cli.terminal import Interrupted, UserError
+from convbench.spec import DTypeError, SpecError
+
+MISTAKES = (SpecError, DTypeError, Unsupported, UserError, OSError)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    typer.echo(f"convbench: {message}", err=True)
+    raise typer.Exit(code)
+
+
+class Commands(TyperGroup):
+    """A user's mistakes, warnings and Ctrl-C as one line each; a bug of ours keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: typer.echo(f"convbench: warning: {message}", err=True)
+            try:
+                return super().invoke(ctx)
+            except BrokenPipeError:
+                raise
+            except MISTAKES as error:
+                _end(f"error: {_one_line(error)}", 2)
+            except Interrupted as interruption:
+                _end(str(interruption), 130)
+            except KeyboardInterrupt:
+                _end("interrupted", 130)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error)
+    return " ".join(text.split())
+
+
+app = typer.Typer(
+    name="convbench",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"convbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Which convolution algorithm should I use for this problem on this machine?
+
+    Problems are named by suite (default, resnet50, images, …, all), by descriptor in
+    benchdnn's notation (mb1ic64ih56oc64oh56kh3ph1), by a file of descriptors, or by a .csv file.
+    """
+
+
+Problems = Annotated[
+    list[str] | None, typer.Argument(help="Suites, descriptors, files of descriptors, .csv files.", show_default=False)
+]
+Names = Annotated[
+    str | None, typer.Option("--algorithms", metavar="A,B,…", help="Only these algorithms. (default: every one)")
+]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--with", metavar="FILE.py", help="Also the algorithms in this Python file; repeatable."),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Threads of each call. (default: one per core allowed)")
+]
+
+
+@app.command()
+def bench(
+    problems: Problems = None,
+    algorithms: Names = None,
+    user_files: Files = None,
+    threads: Threads = None,
+    budget: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="For all measurements; compiling comes on top.")
+    ] = 300,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where results go; a run found there is continued. (default: results/<cpu>-<date>)"
+        ),
+    ] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Also the rivals that need packages of their own, such as torch.")
+    ] = False,
+) -> None:
+    """Measure which algorithm is fastest on each problem, and write the report.
+
+    Without PROBLEMS the default suite is measured. The winners found are what fastest() and conv1d/2d/3d() use from
+    then on. Exit code 1 if one of our algorithms was wrong or crashed.
+
+    [bold]Examples[/bold]
+    convbench bench
+    convbench bench resnet50 images --budget 600
+    convbench bench mb1ic64ih56oc64oh56kh3ph1 --algorithms direct,im2col,winograd_4x4_3x3
+    convbench bench smoke --with my_algorithm.py --threads 1 --out results/mine
+    """
+    from convbench.cli import benchmark
+
+    directory = out or benchmark.fresh_directory()
+    asked = benchmark.Request(problems or ["default"], algorithms, user_files or [], threads, budget, directory, peers)
+    raise typer.Exit(0 if benchmark.run(asked) else 1)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A directory that `convbench bench` wrote.")],
+) -> None:
+    """Write the report of a run again: cells.csv, report.md, report.html and the charts.
+
+    [bold]Example[/bold]
+    convbench report results/mine
+    """
+    from convbench.cli import benchmark
+
+    benchmark.write_report(run)
+
+
+@app.command()
+def check(
+    problems: Problems = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="The same as an argument; repeatable.")
+    ] = None,
+    algorithms: Annotated[
+        str | None,
+        typer.Option(
+            "--algorithms",
+            metavar="A,B,…",
+            help="Only these; `auto` is the one that fastest() picks. (default: every one)",
+        ),
+    ] = None,
+    user_files: Files = None,
+    kind: Annotated[
+        str, typer.Option(help="Data: normal, integer, scaled, relu or rank1; problems of rank-1 weights get theirs.")
+    ] = "normal",
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Threads of each call.")] = 1,
+    batch: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Batch size in place of the problems' own, as --mb.")
+    ] = None,
+) -> None:
+    """Compare algorithms with the oracle; exit code 1 if any result is beyond its bound.
+
+    [bold]Examples[/bold]
+    convbench check
+    convbench check --suite all --algorithms direct,auto
+    convbench check layers.txt --batch 1 --kind relu --with my_algorithm.py
+    """
+    from convbench.cli import checking
+
+    texts = [*(problems or []), *(suite or [])] or ["correctness"]
+    failed = checking.run(texts, algorithms, user_files or [], kind, threads, batch)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def explain(
+    problems: Annotated[list[str], typer.Argument(help="Suites, descriptors, files of descriptors, .csv files.")],
+    threads: Threads = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(metavar="E", help="Largest error bound, in units of √(x² ⋆ w²). (default: 8 × the direct sum's)"),
+    ] = None,
+    nonfinite: Annotated[
+        str | None, typer.Option(metavar="local", help="`local`: only algorithms that spread no NaN or infinity.")
+    ] = None,
+    workspace_limit: Annotated[int | None, typer.Option(min=0, metavar="BYTES", help="Most scratch.")] = None,
+    unprepared: Annotated[
+        bool, typer.Option("--unprepared", help="The filter's preparation is paid in every call, as in conv2d().")
+    ] = False,
+    user_files: Files = None,
+) -> None:
+    """Say which algorithm is chosen for a problem, and why the others are not.
+
+    [bold]Example[/bold]
+    convbench explain mb1ic64ih56oc64oh56kh3ph1 --threads 1
+    """
+    from convbench.cli import listings
+
+    constraints = {"threads": threads, "max_error": max_error, "nonfinite": nonfinite}
+    constraints |= {"workspace_limit": workspace_limit, "prepared": not unprepared}
+    listings.explain(problems, user_files or [], constraints)
+
+
+@app.command()
+def algorithms(
+    peers: Annotated[bool, typer.Option("--peers", help="The rivals instead of our own.")] = False,
+    user_files: Files = None,
+) -> None:
+    """List the algorithms with their claims.
+
+    local: rounding errors, NaN and infinity stay with the outputs that read them. exact: a direct sum, bit for bit
+    right on integers.
+    """
+    from convbench.cli import listings
+
+    listings.algorithms(peers, user_files or [])
+
+
+@app.command()
+def machine(
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Measure now, or show what is in use.")
+    ] = True,
+    save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the measurement for cost models.")] = True,
+) -> None:
+    """Measure this machine's limits: peak, bandwidth, BLAS and FFT rates of one core, overhead of a call.
+
+    [bold]Examples[/bold]
+    convbench machine
+    convbench machine --no-measure
+    """
+    from convbench.cli import listings
+
+    listings.machine(measure, save)
+
+
+@app.command()
+def shapes(
+    source: Annotated[str, typer.Argument(help="A suite, a descriptor, a file of descriptors, a .csv file.")],
+    to: Annotated[str | None, typer.Option(metavar="csv|benchdnn", help="Write the problems in this format.")] = None,
+) -> None:
+    """Count the problems of a list, or convert it (the problems to standard output, the count to standard error).
+
+    [bold]Examples[/bold]
+    convbench shapes resnet50
+    convbench shapes layers.csv --to benchdnn > layers.txt
+    """
+    from convbench.cli import listings
+
+    listings.shapes(source, to)
