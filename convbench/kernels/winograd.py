@@ -14,10 +14,11 @@ instructions are the ones that ``tests/test_winograd.py`` runs on exact numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from math import prod, sqrt
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Row = tuple[Fraction, ...]
 Matrix = tuple[Row, ...]
@@ -45,7 +46,8 @@ def points(m: int, r: int) -> Row:
     return tuple(chosen[:count])
 
 
-class Transform(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Transform:
     """F(m, r): its points and the exact matrices Aᵀ (m, α), G (α, r) and Bᵀ (α, α)."""
 
     m: int
@@ -59,6 +61,7 @@ class Transform(NamedTuple):
     def alpha(self) -> int:
         return self.m + self.r - 1
 
+    @cached_property
     def amplification(self) -> float:
         """κ: rms growth of independent relative errors in the products, over the worst of the m outputs.
 
@@ -66,8 +69,8 @@ class Transform(NamedTuple):
         ‖G_ξ‖²·‖Bᵀ_ξ‖² and the output variance r; an error of relative size ε in every product leaves κ·ε in the
         output. κ is 1 for a direct sum, and no scaling of the three matrices' rows against each other changes it.
         """
-        product = [sum(b * b for b in self.BT[x]) * sum(g * g for g in self.G[x]) for x in range(self.alpha)]
-        return sqrt(max(sum(a * a * v for a, v in zip(row, product, strict=True)) for row in self.AT) / self.r)
+        variance = [sum(b * b for b in self.BT[x]) * sum(g * g for g in self.G[x]) for x in range(self.alpha)]
+        return sqrt(max(sum(a * a * v for a, v in zip(row, variance, strict=True)) for row in self.AT) / self.r)
 
 
 @cache

@@ -1,0 +1,210 @@
+"""Winograd's minimal filtering: F(m × m, 3 × 3) computes m² outputs with (m + 2)² products instead of 9·m².
+
+    y = Aᵀ [ Σ_c (G w_kc Gᵀ) ⊙ (Bᵀ d_c B) ] A
+
+for every tile of m × m outputs (Lavin & Gray, arXiv:1509.09308, §4.1; transforms from ``kernels/winograd.py``). With
+ξ = one of the (m + 2)² elements of a transformed tile, the sums over c are matrix products tiles × C/G × K, one a ξ.
+Filters of size 3 along one dimension only are F(m, 3) along it, so 1-D is covered; a dilated filter is a dense one on
+each of d_h·d_w phase images, which the gather addresses directly; groups are independent problems.
+
+Blocks of tiles pass through all three phases while they stay in cache (Gelashvili, Shavit & Zlateski 2019,
+arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``brgemm``, y ← Aᵀ M A + bias.
+Prepared filters U are (m + 2)²/9 times the filter; the scratch is one block. Error: :func:`error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
+from convbench.kernels.gemm import TILE_ROWS, pack_panels, panel_width
+from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, round_up, scratch_bytes
+from convbench.kernels.panels import operand_or_empty, panel_count
+from convbench.kernels.threads import parallel
+from convbench.kernels.winograd import Transform, cook_toom, transform_flop
+from convbench.kernels.winograd_code import Size, sized
+from convbench.kernels.winograd_tiles import (
+    INVERT,
+    MULTIPLY,
+    TRANSFORM,
+    Grid,
+    convolve_tiles,
+    padded,
+    transform_filters,
+)  # fmt: skip
+from convbench.machine import Machine
+from convbench.reductions import lift
+from convbench.spec import ConvSpec
+
+R = 3  # filter taps along a transformed dimension
+BLOCK_BYTES = 1 << 20  # of V a block, so that it stays in L2 …
+FEWEST, MOST = 2 * TILE_ROWS, 4 * TILE_ROWS  # … if this many tiles, which pay for reading U, allow it
+MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY = 0.7, 0.2  # of peak
+ZERO = np.zeros(1, np.int64)
+
+
+class Plan(NamedTuple):
+    spec: ConvSpec
+    threads: int
+    lifted: ConvSpec  # the problem with two spatial dimensions
+    rows: Transform
+    columns: Transform
+    grid: Grid
+    sizes: tuple[Size, Size, np.ndarray]  # rows, columns and grid as the kernel takes them
+
+    @property
+    def products(self) -> int:
+        """Values of ξ."""
+        return self.rows.alpha * self.columns.alpha
+
+    @property
+    def units(self) -> int:
+        return self.spec.groups * self.grid.blocks * panel_count(self.spec)
+
+
+def supports(spec: ConvSpec) -> str | None:
+    if spec.ndim > 2:
+        return f"it transforms one or two spatial dimensions, not {spec.ndim}"
+    if set(spec.stride) != {1}:
+        return "neighbouring outputs share no transformed products unless the stride is 1"
+    if not set(spec.filter) <= {1, R} or R not in spec.filter:
+        return f"the transform is for filters of size {R} (or 1 along one dimension), not {spec.filter}"
+    return None
+
+
+def work_part(plan: Plan) -> Part:
+    return (plan.threads, round_up(plan.grid.scratch, ALIGNMENT)), plan.spec.np_dtype
+
+
+def workspace(plan: Plan) -> int:
+    return scratch_bytes([work_part(plan)])
+
+
+def planned(m: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+    """Blocks of FEWEST to MOST tiles; smaller ones where the workspace allows no more."""
+    lifted = lift(spec, 2)
+    rows, columns = (cook_toom(m, R) if r == R else cook_toom(1, 1) for r in lifted.filter)
+    tile_bytes = rows.alpha * columns.alpha * lifted.weight_shape[1] * spec.itemsize
+    tiles = max(FEWEST, min(MOST, BLOCK_BYTES // tile_bytes))
+    while True:
+        grid = Grid.of(lifted, rows, columns, tiles)
+        sizes = sized(rows.m, rows.r), sized(columns.m, columns.r), grid.record()
+        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes)
+        if workspace_limit is None or workspace(plan) <= workspace_limit:
+            return plan
+        if tiles == 1:
+            raise Unsupported(
+                f"winograd needs {workspace(plan)} bytes at one tile a block; the limit is {workspace_limit}"
+            )
+        tiles //= 2
+
+
+def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
+    """(K, C/G, R, S) -> U (G, panels, ξ, C/G, NR), U_ξ = (G w Gᵀ)_ξ."""
+    spec, channels = plan.spec, plan.grid.channels
+    nested = [[a * b for a in g_h for b in g_w] for g_h in plan.rows.G for g_w in plan.columns.G]
+    by_tap = np.ascontiguousarray(np.array(nested, weight.dtype).T).reshape(-1)
+    shape = spec.groups, panel_count(spec), plan.products, channels, panel_width(weight.dtype)
+    u = aligned_empty(shape, weight.dtype)
+    for group, filters in zip(u, weight.reshape(spec.groups, -1, weight[0].size), strict=True):
+        parallel(transform_filters, len(group), plan.threads, by_tap, pack_panels(filters), ZERO, group)
+    return u
+
+
+def arguments(plan, x, state, bias, y):
+    spec = plan.lifted
+    bias = operand_or_empty(bias, y)
+    return *plan.sizes, x.reshape(spec.input_shape), state, bias, ZERO, y.reshape(spec.output_shape)
+
+
+def scratch(plan: Plan, work: np.ndarray) -> Any:
+    """(threads, elements)"""
+    return carve(work, [work_part(plan)])[0]
+
+
+def run(plan, x, state, bias, y, work):
+    """All units, each thread with its own scratch."""
+    parallel(convolve_tiles, plan.units, plan.threads, TRANSFORM + MULTIPLY + INVERT,
+             *arguments(plan, x, state, bias, y), private=scratch(plan, work))  # fmt: skip
+
+
+def phase(which: int) -> Callable[..., None]:
+    """One phase of one unit, to be timed apart from the others; V is made for a block's first panel only."""
+
+    def step(plan, x, state, bias, y, work, unit):
+        if which != TRANSFORM or unit % panel_count(plan.spec) == 0:
+            convolve_tiles(unit, unit + 1, which, *arguments(plan, x, state, bias, y), scratch(plan, work)[0])
+
+    return step
+
+
+def error(plan: Plan) -> float:
+    """Bound u · κ · (2·√(C/G) + 8), κ = κ_h·κ_w the growth of the transforms (``Transform.amplification``).
+
+    Each product ξ is a sum of C/G terms, so its relative error is that of ``algorithm.direct_error`` with n = C/G;
+    the input transform's roundings and that of U add a constant. The inverse leaves κ times as much in the worst
+    output of a tile, relative to √(x² ⋆ w²), for independent data. κ is 1.7, 7.1 and 46 for F(2), F(4) and F(6).
+    """
+    growth = plan.rows.amplification * plan.columns.amplification
+    return unit_roundoff(plan.spec.dtype) * growth * (2 * sqrt(plan.spec.weight_shape[1]) + 8)
+
+
+def flop_by_phase(plan: Plan) -> tuple[float, float, float]:
+    """Flop of transform, multiply and inverse, padding of tiles and panels included."""
+    spec, grid = plan.spec, plan.grid
+    into, out_of = transform_flop(plan.rows, plan.columns)
+    tiles = grid.strips * grid.columns
+    outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
+    rows = grid.blocks * padded.py_func(grid.block_strips * grid.block_columns)
+    return (
+        float(into * tiles * spec.C),
+        2.0 * plan.products * rows * grid.channels * outputs,
+        float(out_of * tiles * outputs),
+    )
+
+
+def cost(plan: Plan, machine: Machine) -> float:
+    spec = plan.spec
+    into, product, out_of = flop_by_phase(plan)
+    outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
+    filters = plan.products * plan.grid.channels * outputs * spec.itemsize
+    return (
+        machine.call_overhead
+        + machine.flop_time(product, spec, plan.threads, MULTIPLY_EFFICIENCY)
+        + machine.flop_time(into + out_of, spec, plan.threads, TRANSFORM_EFFICIENCY)
+        + machine.byte_time(filters, plan.threads) * plan.grid.blocks
+        + machine.byte_time(spec.min_bytes, plan.threads)
+    )
+
+
+def winograd(m: int) -> Algorithm:
+    """F(m × m, 3 × 3) as an algorithm."""
+    return Algorithm(
+        name=f"winograd_{m}x{m}_3x3",
+        run=phases(
+            transform=phase(TRANSFORM),
+            multiply=phase(MULTIPLY),
+            inverse=phase(INVERT),
+            blocks=lambda plan: plan.units,
+            fused=run,
+        ),
+        supports=supports,
+        plan=lambda spec, threads, workspace_limit: planned(m, spec, threads, workspace_limit),
+        prepare=prepare,
+        workspace=workspace,
+        error=error,
+        cost=cost,
+        executed_flop=lambda plan: sum(flop_by_phase(plan)),
+        local=False,
+        exact=False,
+        claim=f"F({m}×{m}, 3×3): {m * m * 9} multiplications become {(m + 2) ** 2} (Lavin & Gray 2015)",
+    )
+
+
+winograd_2x2_3x3 = winograd(2)
+winograd_4x4_3x3 = winograd(4)
+winograd_6x6_3x3 = winograd(6)
