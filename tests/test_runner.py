@@ -16,8 +16,9 @@ from convbench.bench.compiled import Compiled, ready_crew
 from convbench.bench.crew import WorkerError
 from convbench.bench.orders import Job, Setup
 from convbench.bench.records import cells
-from convbench.bench.runner import LEAST_SHARE, Config, Progress, RunError, run, tasks, weight
+from convbench.bench.runner import Config, Progress, RunError, run
 from convbench.bench.samples import SampleFile
+from convbench.bench.schedule import LEAST_SHARE, tasks, weight
 from convbench.machine import SHIPPED
 from convbench.spec import ConvSpec
 from convbench.suites import Problem
@@ -106,6 +107,9 @@ class FakeCrew:
 
     def last_words(self) -> str:
         return "last words"
+
+    def kill(self) -> None:
+        self.gone = True
 
     def close(self) -> None:
         self._world.closed += 1
@@ -207,21 +211,50 @@ def test_a_warm_up_that_dies_costs_that_contender(world: World, out: Path) -> No
     assert status(out, "im2col") == ("crashed", "its warm-up ended the process: code 7; last words")
 
 
-def test_a_worker_that_dies_at_nobody_s_hands_ends_the_run(world: World, out: Path) -> None:
-    def die(self: FakeCrew, job: Job) -> Iterator[Event]:
-        yield {"event": "error", "error": "OSError: no such processor"}
-        yield {"event": "exit", "code": 0}
+def replaced_work(world: World, events: list[Event]) -> None:
+    """From now on every job yields these events."""
+    launch = world.launch
 
-    world_launch = world.launch
-
-    def launch(setup: Setup) -> Any:
-        crew = world_launch(setup)
-        crew.work = die.__get__(crew)
+    def changed(setup: Setup) -> Any:
+        crew = launch(setup)
+        crew.work = lambda job: iter(events)
         return crew
 
-    world.launch = launch  # type: ignore[method-assign]
+    world.launch = changed  # type: ignore[method-assign]
+
+
+def test_a_worker_that_dies_before_its_first_probe_ends_the_run(world: World, out: Path) -> None:
+    error = {"event": "error", "error": "OSError: no such processor"}
+    replaced_work(world, [error, {"event": "exit", "code": 0}])
     with pytest.raises(WorkerError, match="no such processor"):
         measure(world, out)
+    assert world.closed == len(world.setups)
+
+
+def test_a_problem_on_which_even_the_oracle_fails_costs_that_problem(world: World, out: Path) -> None:
+    probes = {"fma": {"probe_flop": 1e8}, "stream": {"probe_bytes": 1e7}}
+    hello = [{"event": "probe", "probe": probe, "round": -1, "seconds": 1e-3} for probe in probes]
+    replaced_work(
+        world,
+        [
+            {"event": "start", "facts": {"threads": 1}, "probes": probes},
+            *hello,
+            {"event": "begin", "algorithm": "", "stage": "oracle"},
+            {"event": "error", "error": "MemoryError: 900 GB"},
+            {"event": "exit", "code": 0},
+        ],
+    )
+    measure(world, out)
+    assert {status(out, name) for name in NAMES} == {("crashed", "MemoryError: 900 GB in oracle")}
+    assert len(cells(out)) == len(SMALL) * len(NAMES)
+
+
+def test_an_interruption_while_compiling_ends_every_crew(world: World, out: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(world, out, interrupt)
     assert world.closed == len(world.setups)
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 
 from convbench.bench.crew import Crew, Launch, WorkerError
 from convbench.bench.environment import Facts
@@ -84,14 +85,29 @@ def ready_crew(setup: Setup, launch: Launch, processes: int, known: Compiled, no
 
 
 def _compile(setup: Setup, launch: Launch, processes: int, note: Note) -> list[Warm]:
+    crews: list[Crew] = []
+    stopped = Event()
+
+    def start(setup: Setup) -> Crew:
+        if stopped.is_set():
+            raise WorkerError("compiling was interrupted")
+        crews.append(launch(setup))
+        return crews[-1]
+
     def share(contenders: tuple[str, ...]) -> Warm:
-        crew, warm = warmed(replace(setup, contenders=contenders), launch, {}, lambda name: note("compile", name))
+        crew, warm = warmed(replace(setup, contenders=contenders), start, {}, lambda name: note("compile", name))
         crew.close()
         return warm
 
     shares = [part for i in range(processes) if (part := setup.contenders[i::processes])]
     with ThreadPoolExecutor(len(shares)) as pool:
-        return list(pool.map(share, shares))
+        try:
+            return list(pool.map(share, shares))
+        except BaseException:
+            stopped.set()
+            for crew in crews:
+                crew.kill()
+            raise
 
 
 def _load(setup: Setup, launch: Launch, lost: Mapping[str, str], note: Note) -> tuple[Crew, Warm]:
@@ -103,23 +119,33 @@ def warmed(setup: Setup, launch: Launch, lost: Mapping[str, str], note: Callable
     warm = Warm(lost=dict(lost))
     while True:
         crew = launch(replace(setup, contenders=tuple(name for name in setup.contenders if name not in warm.lost)))
-        at, silent = "", 0.0
-        for event in crew.start():
-            match event["event"]:
-                case "begin":
-                    at = event["algorithm"]
-                    note(at)
-                case "warm":
-                    facts: Facts = {"compile_s": event["compile_s"], "cache_load_s": event["load_s"]}
-                    warm.costs[event["algorithm"], event["dtype"]] = facts
-                case "silent":
-                    silent = event["seconds"]
-                case "ready":
-                    warm.blas = event["blas"]
-                    return crew, warm
-                case "gone":
-                    crew.close()
-                    if not at:
-                        raise WorkerError(f"a worker process ended with code {event['code']}: {event['words']}")
-                    end = f"no sign of life for {silent:.3g} s" if silent else f"code {event['code']}"
-                    warm.lost[at] = f"its warm-up ended the process: {end}; {event['words']}"
+        try:
+            if _ready(crew, warm, note):
+                return crew, warm
+        except BaseException:
+            crew.close()
+            raise
+        crew.close()
+
+
+def _ready(crew: Crew, warm: Warm, note: Callable[[str], None]) -> bool:
+    """Follow a warm-up to its end; False if a contender, now among the lost, ended the process."""
+    at, silent = "", 0.0
+    for event in crew.start():
+        match event["event"]:
+            case "begin":
+                at = event["algorithm"]
+                note(at)
+            case "warm":
+                facts: Facts = {"compile_s": event["compile_s"], "cache_load_s": event["load_s"]}
+                warm.costs[event["algorithm"], event["dtype"]] = facts
+            case "silent":
+                silent = event["seconds"]
+            case "ready":
+                warm.blas = event["blas"]
+            case "gone":
+                if not at:
+                    raise WorkerError(f"a worker process ended with code {event['code']}: {event['words']}")
+                end = f"no sign of life for {silent:.3g} s" if silent else f"code {event['code']}"
+                warm.lost[at] = f"its warm-up ended the process: {end}; {event['words']}"
+    return not crew.gone

@@ -72,11 +72,16 @@ class Crew:
         self._send(to_line(job))
         return self._until("exit", self._patience)
 
-    def close(self) -> None:
-        """End whatever runs, at once."""
+    def kill(self) -> None:
+        """End whatever runs, at once; ``events`` then end too. Any thread may call it."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End whatever runs, and let go of it."""
+        self.kill()
+        self._process.wait()
         self._log.close()
         if self._events >= 0:
             os.close(self._events)

@@ -5,28 +5,26 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from convbench import machine
 from convbench.bench.compiled import FILE, Compiled, Warm, ready_crew
 from convbench.bench.contender import find
 from convbench.bench.crew import Crew, Launch, WorkerError
 from convbench.bench.environment import Facts, environment
 from convbench.bench.orders import Job, Setup
 from convbench.bench.records import SAMPLES
-from convbench.bench.samples import Membership, SampleFile, problem_key
+from convbench.bench.samples import Result, SampleFile
+from convbench.bench.schedule import LEAST_SHARE, Schedule, Task, tasks
 from convbench.bench.tally import Tally
 from convbench.bench.warmup import likenesses
 from convbench.kernels.jit import code_dir
 from convbench.peers import Peer
-from convbench.spec import ConvSpec
 from convbench.suites import Problem
 
-LEAST_SHARE = 0.5  # seconds for a problem, even when the budget is over
 PATIENCE = 60.0
 COMPILE_PROCESSES = 2
 
@@ -73,19 +71,6 @@ class Progress:
     left: float
 
 
-@dataclass(frozen=True)
-class Task:
-    """A problem with every suite that holds it."""
-
-    spec: ConvSpec
-    weights: str
-    members: tuple[Membership, ...]
-
-    @property
-    def key(self) -> str:
-        return problem_key(str(self.spec), self.weights)
-
-
 def run(
     config: Config,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -99,23 +84,6 @@ def run(
     WorkerError if no worker can be started.
     """
     return _Run(config, progress, clock, launch or partial(Crew, patience=config.patience)).measure()
-
-
-def tasks(problems: Iterable[Problem]) -> list[Task]:
-    """Each different problem once, in the order given."""
-    found: dict[tuple[ConvSpec, str], list[Membership]] = {}
-    for problem in problems:
-        member = Membership(problem.suite or "problems", problem.spec.name, problem.spec.repeats)
-        members = found.setdefault((problem.spec, problem.weights), [])
-        if member not in members:
-            members.append(member)
-    return [Task(spec, weights, tuple(members)) for (spec, weights), members in found.items()]
-
-
-def weight(spec: ConvSpec, here: machine.Machine) -> float:
-    """How much of the budget a problem deserves: 1 for a small one, up to 10 where a single call takes long."""
-    floor = max(here.flop_time(spec.flop, spec), here.byte_time(spec.min_bytes))
-    return 1 + min(9.0, floor / 1e-2)
 
 
 class _Run:
@@ -142,7 +110,7 @@ class _Run:
         self._facts: Facts = {**environment(), "cache": "hot"}
         self._todo = [task for task in self._all if not self._measured(task)]
         self._started = clock()
-        self._measuring = self._started
+        self._schedule = Schedule(self._todo, config.budget, clock)
 
     def _measured(self, task: Task) -> bool:
         """Whether the file holds this problem with these contenders. RunError if it is a run of another kind."""
@@ -161,18 +129,18 @@ class _Run:
     def measure(self) -> Path:
         if self._todo:
             self._config.out.mkdir(parents=True, exist_ok=True)
-            crew, warm = self._crew()
+            self._crew, self._warm = self._ready()
             try:
-                self._measuring = self._clock()
+                self._schedule.start()
                 for i, task in enumerate(self._todo):
-                    self._tell("measure", _label(task), i)
-                    crew = self._one(task, self._share(i), crew, warm)
+                    self._tell("measure", task.label, i)
+                    self._file.add(self._one(task, self._schedule.share(i)))
             finally:
-                crew.close()
+                self._crew.close()
         self._tell("done", "", len(self._todo))
         return self._file.path
 
-    def _crew(self) -> tuple[Crew, Warm]:
+    def _ready(self) -> tuple[Crew, Warm]:
         setup = Setup(
             contenders=self._contenders,
             specs=tuple(map(str, likenesses(task.spec for task in self._todo))),
@@ -184,46 +152,33 @@ class _Run:
         known = Compiled(code_dir() / FILE)
         return ready_crew(setup, self._launch, processes, known, lambda stage, name: self._tell(stage, name, 0))
 
-    def _share(self, i: int) -> float:
-        """Seconds for problem i: its part of what is left, by weight."""
-        here = machine.current()
-        weights = [weight(task.spec, here) for task in self._todo[i:]]
-        return max(LEAST_SHARE, self._left() * weights[0] / sum(weights))
-
-    def _left(self) -> float:
-        return self._config.budget - (self._clock() - self._measuring)
-
-    def _one(self, task: Task, share: float, crew: Crew, warm: Warm) -> Crew:
-        """Measure one problem and write it; gives the crew that is alive afterwards."""
-        costs = {
-            name: {
-                **warm.costs.get((name, task.spec.dtype), {}),
-                "repro": self._repro(task, name),
-                "peer": int(isinstance(find(name), Peer)),
-            }
-            for name in self._contenders
-        }
-        tally = Tally(self._contenders, costs, warm.lost)
+    def _one(self, task: Task, share: float) -> Result:
+        """Measure one problem in as many worker processes as asked for, and as deaths of contenders take."""
+        tally = Tally(self._contenders, {name: self._costs(task, name) for name in self._contenders}, self._warm.lost)
         until = self._clock() + share
         for process in range(self._config.processes):
             seconds = share / self._config.processes
-            while tally.waiting and not self._attempt(task, tally, seconds, process, crew):
-                if crew.gone:
-                    crew.close()
-                    crew, _ = self._crew()
+            while tally.waiting and not self._attempt(task, tally, seconds, process):
+                if self._crew.gone:
+                    self._crew.close()
+                    self._crew, _ = self._ready()
                 seconds = max(LEAST_SHARE, (until - self._clock()) / (self._config.processes - process))
         date = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
         sizes: Facts = {"flop": task.spec.flop, "min_bytes": task.spec.min_bytes}
-        facts = {**self._facts, **sizes, "blas": warm.blas, "date": date}
-        self._file.add(tally.result(str(task.spec), task.weights, list(task.members), facts))
-        return crew
+        facts = {**self._facts, **sizes, "blas": self._warm.blas, "date": date}
+        return tally.result(str(task.spec), task.weights, list(task.members), facts)
 
-    def _repro(self, task: Task, name: str) -> str:
+    def _costs(self, task: Task, name: str) -> Facts:
+        """What is known of a cell before it is measured."""
         problem = shlex.quote(str(Problem(task.spec, task.weights)))
-        return f"convbench bench {problem} --algorithms {name} --threads {self._config.threads}"
+        return {
+            **self._warm.costs.get((name, task.spec.dtype), {}),
+            "repro": f"convbench bench {problem} --algorithms {name} --threads {self._config.threads}",
+            "peer": int(isinstance(find(name), Peer)),
+        }
 
-    def _attempt(self, task: Task, tally: Tally, seconds: float, seed: int, crew: Crew) -> bool:
-        """One worker process; False if it died, in which case the contender to blame is out."""
+    def _attempt(self, task: Task, tally: Tally, seconds: float, seed: int) -> bool:
+        """One worker process; False if it died: then the contender to blame is out, or all if nobody is."""
         job = Job(
             spec=str(task.spec),
             weights=task.weights,
@@ -236,7 +191,7 @@ class _Run:
         )
         tally.begin()
         silent, error, code = 0.0, "", 0
-        for event in crew.work(job):
+        for event in self._crew.work(job):
             match event["event"]:
                 case "silent":
                     silent = event["seconds"]
@@ -247,28 +202,13 @@ class _Run:
                     tally.ended(event.get("max_rss", 0))
                 case _:
                     tally.take(event)
-        if not (silent or error or code or crew.gone):
+        if not (silent or error or code or self._crew.gone):
             return True
-        if not tally.blame(code, silent):
-            raise WorkerError(f"{task.key}: {error or f'the worker ended with code {code}'}: {crew.last_words()}")
+        if not tally.blame(code, silent, error):
+            raise WorkerError(f"{task.key}: {error or self._crew.last_words() or f'a worker ended with code {code}'}")
         return False
 
     def _tell(self, stage: str, label: str, done: int) -> None:
         resumed = len(self._all) - len(self._todo)
         elapsed = self._clock() - self._started
-        self._progress(Progress(stage, label, resumed + done, len(self._all), elapsed, self._to_go(done)))
-
-    def _to_go(self, done: int) -> float:
-        """Seconds until the end: at the pace so far, and within the budget."""
-        here = machine.current()
-        weights = [weight(task.spec, here) for task in self._todo]
-        past, rest = sum(weights[:done]), sum(weights[done:])
-        if not past:
-            return self._config.budget if rest else 0.0
-        pace = (self._clock() - self._measuring) * rest / past
-        return max(min(self._left(), pace), LEAST_SHARE * (len(self._todo) - done))
-
-
-def _label(task: Task) -> str:
-    member = task.members[0]
-    return member.name or str(task.spec)
+        self._progress(Progress(stage, label, resumed + done, len(self._all), elapsed, self._schedule.to_go(done)))

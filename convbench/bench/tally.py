@@ -63,17 +63,20 @@ class Tally:
         if max_rss:
             self.facts["mem_max_rss"] = max(max_rss, int(self.facts.get("mem_max_rss", 0)))
 
-    def blame(self, code: int, silent: float) -> str:
-        """The contender at work is out: timed out after ``silent`` seconds, or crashed. Its name; empty if none was."""
+    def blame(self, code: int, silent: float, error: str) -> bool:
+        """The contender at work is out: timed out after ``silent`` seconds, or crashed; so are all if none was at work.
+
+        False if the process ended before it could measure anything for anybody.
+        """
         name, stage = self._at
-        if name not in self._waiting:
-            return ""
-        self._waiting.remove(name)
-        cell = self._cells.setdefault(name, Cell(name, ""))
-        cell.series.clear()
-        cell.status = "timed out" if silent else "crashed"
-        cell.reason = f"no sign of life for {silent:.3g} s in {stage}" if silent else f"{_cause(code)} in {stage}"
-        return name
+        cause = error or (f"no sign of life for {silent:.3g} s" if silent else _cause(code))
+        for lost in [name] if name in self._waiting else self.waiting:
+            self._waiting.remove(lost)
+            cell = self._cells.setdefault(lost, Cell(lost, ""))
+            cell.series.clear()
+            cell.status = "timed out" if silent else "crashed"
+            cell.reason = f"{cause} in {stage}"
+        return bool(self._hello)
 
     def result(self, spec: str, weights: str, members: list[Membership], facts: Facts) -> Result:
         """Everything collected. Cells without samples that should have had some say so."""
