@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
-from convbench.kernels.winograd import cook_toom, input_transform, output_transform
+from convbench.algorithm import get
+from convbench.algorithms import winograd
+from convbench.data import arrays
+from convbench.driver import kernel
+from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import aligned_empty
+from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points
+from convbench.kernels.winograd_code import invert_tile, sized, transform_tile
+from convbench.spec import ConvSpec
 
 SIZES = [(m, r) for m in range(1, 8) for r in range(1, 6)]
 
@@ -18,6 +28,15 @@ class Exact:
     subtract = staticmethod(lambda x, y: x - y)
     scale = staticmethod(lambda c, x: c * x)
     multiply_add = staticmethod(lambda c, x, y: c * x + y)
+
+
+class Float32:
+    """Straight-line code on float32 arrays, a multiply-add rounded once."""
+
+    add = staticmethod(lambda x, y: x + y)
+    subtract = staticmethod(lambda x, y: x - y)
+    scale = staticmethod(lambda c, x: np.float32(c) * x)
+    multiply_add = staticmethod(lambda c, x, y: (np.float64(np.float32(c)) * x + y).astype(np.float32))
 
 
 def basis(n):
@@ -51,3 +70,127 @@ def test_points_must_be_different_and_enough():
         cook_toom(2, 3, (Fraction(0), Fraction(1), Fraction(1)))
     with pytest.raises(ValueError, match="takes 5 different finite points"):
         cook_toom(4, 3, (Fraction(0),))
+
+
+def both(apply, f, tile, on):
+    """``apply`` along both dimensions of ``tile``, a list of rows of values."""
+    columns = zip(*[apply(f, row, on) for row in tile], strict=True)
+    return [list(row) for row in zip(*[apply(f, column, on) for column in columns], strict=True)]
+
+
+def rms_error(f: Transform, channels=32, tiles=400) -> float:
+    """Of F(m × m, r × r) on N(0, 1) data in float32, relative to √(x² ⋆ w²)'s mean, in units of roundoff."""
+    rng = np.random.default_rng(0)
+    d = rng.standard_normal((channels, f.alpha, f.alpha, tiles)).astype(np.float32)
+    g = rng.standard_normal((channels, f.r, f.r)).astype(np.float32)
+    G = np.array(f.G, float)
+    U = (G @ g @ G.T).astype(np.float32)
+    sums = np.zeros((f.alpha, f.alpha, tiles), np.float32)
+    for c in range(channels):
+        V = np.array(both(input_transform, f, list(d[c]), Float32))
+        sums = (sums + U[c, :, :, None].astype(float) * V).astype(np.float32)
+    y = np.array(both(output_transform, f, list(sums), Float32))
+    exact = sum(
+        np.einsum("cijt,c->ijt", d[:, i : i + f.m, j : j + f.m].astype(float), g[:, i, j].astype(float))
+        for i in range(f.r)
+        for j in range(f.r)
+    )
+    return float(np.sqrt(np.mean((y - exact) ** 2) / (channels * f.r**2)) * 2**24)
+
+
+def pairs(*values):
+    return (Fraction(0), *(sign * Fraction(v) for v in values for sign in (1, -1)))
+
+
+def test_points_beat_their_neighbours():
+    """The choices of ``POINTS``, with the straight-line code's own rounding; 99/70 stands for √2."""
+    chosen = rms_error(cook_toom(4, 3))
+    assert chosen < 0.6 * rms_error(cook_toom(4, 3, pairs(1, 2)))
+    assert chosen < 1.05 * rms_error(cook_toom(4, 3, pairs("70/99", "99/70")))
+    chosen = rms_error(cook_toom(6, 3))
+    for a in ("1/3", "5/9", "3/5", "2/3"):
+        assert chosen < rms_error(cook_toom(6, 3, pairs(1, a, 1 / Fraction(a)))), a
+
+
+def test_amplification_is_that_of_independent_errors():
+    """Perturb each product by an independent relative error: the worst output's rms error is κ times as large."""
+    rng = np.random.default_rng(0)
+    for m in (2, 4, 6):
+        f = cook_toom(m, 3)
+        AT, G, BT = (np.array(matrix, float) for matrix in (f.AT, f.G, f.BT))
+        products = (G @ rng.standard_normal((3, 100_000))) * (BT @ rng.standard_normal((f.alpha, 100_000)))
+        errors = AT @ (products * rng.standard_normal(products.shape))
+        assert np.sqrt((errors**2).mean(axis=1)).max() / np.sqrt(3) == pytest.approx(f.amplification, rel=0.03)
+
+
+def test_every_size_has_its_points():
+    for m, r in SIZES:
+        assert len(set(points(m, r))) == m + r - 2
+
+
+@njit
+def transform_once(rows, columns, phases, row_step, phase_step, v, step, count):
+    transform_tile(rows, columns, phases, 0, row_step, phase_step, v, 0, step, count)
+
+
+@njit
+def invert_once(rows, columns, products, step, pixels, row_step):
+    invert_tile(rows, columns, products, 0, step, pixels, 0, row_step)
+
+
+def test_vector_code_is_the_matrices():
+    """Any F(m, r), different in the two dimensions: one tile a lane going in, one channel a lane coming out."""
+    down, across, lanes = cook_toom(3, 2), cook_toom(2, 4), VECTOR_BYTES // 8
+    sizes = sized(down.m, down.r), sized(across.m, across.r)
+    (B_h, A_h), (B_w, A_w) = (([np.array(matrix, float) for matrix in (f.BT, f.AT)]) for f in (down, across))
+    rng = np.random.default_rng(0)
+    phases = rng.standard_normal((down.alpha, across.m, lanes + 4))
+    v = np.full((down.alpha, across.alpha, lanes), np.nan)
+    count = lanes - 1
+    transform_once(*sizes, phases.ravel(), phases[0].size, lanes + 4, v.reshape(-1), lanes, count)
+    shifted = [phases[:, k % across.m, k // across.m :][:, :lanes] for k in range(across.alpha)]
+    expected = np.einsum("xi,kil,yk->xyl", B_h, np.array(shifted), B_w)
+    np.testing.assert_allclose(v[..., :count], expected[..., :count], atol=1e-12)
+    assert np.isnan(v[..., count:]).all(), "lanes beyond the count were written"
+
+    products = rng.standard_normal(v.shape)
+    pixels = np.empty((down.m, across.m, lanes))
+    invert_once(*sizes, products.ravel(), lanes, pixels.reshape(-1), pixels[0].size)
+    np.testing.assert_allclose(pixels, np.einsum("ix,xyl,jy->ijl", A_h, products, A_w), atol=1e-12)
+
+
+SPEC = ConvSpec((2, 5, 19, 41), (70, 5, 3, 3), padding=((2, 1), (0, 3)), dilation=(1, 2))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("tiles", [1, 7, 56])
+def test_blocks_and_threads_change_no_bit(monkeypatch, tiles, threads):
+    """A tile's result does not depend on its neighbours: neither on those in its block nor on who computed them."""
+    x, w, bias = arrays(SPEC)
+    expected = kernel(SPEC, "winograd_4x4_3x3", threads=1)(x, w, bias)
+    monkeypatch.setattr(winograd, "FEWEST", tiles)
+    monkeypatch.setattr(winograd, "MOST", tiles)
+    planned = kernel(SPEC, "winograd_4x4_3x3", threads=threads)
+    assert planned.plan.grid.blocks > 1
+    np.testing.assert_array_equal(planned(x, w, bias), expected)
+
+
+def test_phases_one_by_one_give_the_fused_kernels_bits():
+    x, w, bias = (operand.copy() for operand in arrays(SPEC))  # writable: the one type that kernels compile for
+    planned = kernel(SPEC, "winograd_4x4_3x3", threads=1)
+    state = winograd.prepare(planned.plan, w)
+    work = aligned_empty((planned.workspace_bytes,), np.uint8)
+    apart = np.full(SPEC.output_shape, np.nan, np.float32)
+    steps = list(get("winograd_4x4_3x3").run.calls(planned.plan, x, state, bias, apart, work))
+    assert {name for name, _ in steps} == {"transform", "multiply", "inverse"}
+    for _, call in steps:
+        call()
+    np.testing.assert_array_equal(apart, planned(x, w, bias))
+
+
+@pytest.mark.parametrize(("m", "factor"), [(2, 2.25), (4, 4.0), (6, 81 / 16)])
+def test_products_fall_by_the_papers_factor(m, factor):
+    """Lavin & Gray, §4: where tiles and panels leave no remainder, multiplications are 9·m² / (m + 2)² times fewer."""
+    spec = ConvSpec((1, 64, 14 * m, 4 * m), (64, 64, 3, 3), padding=1)
+    plan = get(f"winograd_{m}x{m}_3x3").plan(spec, 1, None)
+    assert spec.flop / winograd.flop_by_phase(plan)[1] == pytest.approx(factor)

@@ -33,7 +33,6 @@ from convbench.kernels.winograd_tiles import (
     TRANSFORM,
     Grid,
     convolve_tiles,
-    padded,
     transform_filters,
 )  # fmt: skip
 from convbench.machine import Machine
@@ -143,14 +142,15 @@ def phase(which: int) -> Callable[..., None]:
 
 
 def error(plan: Plan) -> float:
-    """Bound u · κ · (2·√(C/G) + 8), κ = κ_h·κ_w the growth of the transforms (``Transform.amplification``).
+    """Bound 3 · u · κ · (√(C/G) + 4), with κ = κ_h·κ_w the growth of the transforms (``Transform.amplification``).
 
-    Each product ξ is a sum of C/G terms, so its relative error is that of ``algorithm.direct_error`` with n = C/G;
-    the input transform's roundings and that of U add a constant. The inverse leaves κ times as much in the worst
-    output of a tile, relative to √(x² ⋆ w²), for independent data. κ is 1.7, 7.1 and 46 for F(2), F(4) and F(6).
+    Product ξ sums C/G terms, so rounding leaves 0.41·√(C/G)·u of its size (``algorithm.direct_error``); the
+    transforms of d, of w and of the sums add a constant of a few u. The inverse takes relative errors ε of independent
+    products to κ·ε of √(x² ⋆ w²) in the worst output of a tile; κ is 1.7, 7.1 and 46 for F(2), F(4) and F(6). Seven
+    standard deviations of the sum cover millions of outputs.
     """
     growth = plan.rows.amplification * plan.columns.amplification
-    return unit_roundoff(plan.spec.dtype) * growth * (2 * sqrt(plan.spec.weight_shape[1]) + 8)
+    return unit_roundoff(plan.spec.dtype) * growth * 3 * (sqrt(plan.grid.channels) + 4)
 
 
 def flop_by_phase(plan: Plan) -> tuple[float, float, float]:
@@ -159,10 +159,9 @@ def flop_by_phase(plan: Plan) -> tuple[float, float, float]:
     into, out_of = transform_flop(plan.rows, plan.columns)
     tiles = grid.strips * grid.columns
     outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
-    rows = grid.blocks * padded.py_func(grid.block_strips * grid.block_columns)
     return (
         float(into * tiles * spec.C),
-        2.0 * plan.products * rows * grid.channels * outputs,
+        2.0 * plan.products * grid.multiplied * grid.channels * outputs,
         float(out_of * tiles * outputs),
     )
 

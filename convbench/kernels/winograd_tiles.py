@@ -99,6 +99,12 @@ class Grid(NamedTuple):
         """Blocks of each group."""
         return -(-self.strips // self.block_strips) * -(-self.columns // self.block_columns)
 
+    @property
+    def multiplied(self) -> int:
+        """Rows of each ξ's matrix products, of all blocks of a group together."""
+        heights, widths = shares(self.strips, self.block_strips), shares(self.columns, self.block_columns)
+        return sum(i * j * padded.py_func(height * width) for height, i in heights for width, j in widths)
+
     def record(self) -> np.ndarray:
         """What kernels get: one record of int64 fields, which Numba unboxes as a single pointer."""
         return np.array([self], [(name, np.int64) for name in self._fields])
@@ -107,6 +113,11 @@ class Grid(NamedTuple):
 def equal_share(total: int, most: int) -> int:
     """The size of nearly equal shares of ``total``, each at most ``most``."""
     return -(-total // -(-total // most))
+
+
+def shares(total: int, size: int) -> list[tuple[int, int]]:
+    """(size, how many) of the parts of ``total`` when all but the last have ``size``."""
+    return [(size, total // size), (total % size, 1 if total % size else 0)]
 
 
 @njit
