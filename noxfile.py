@@ -2,7 +2,6 @@
 
 import nox
 
-nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests", "lint", "types"]
 
@@ -33,6 +32,13 @@ def tests_slow(session: nox.Session) -> None:
     """The tests that take minutes."""
     session.install("-e", ".[dev]")
     session.run("pytest", "-n", "2", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def readme(session: nox.Session) -> None:
+    """Fill the README's results from the newest reference run, or from the run that is given."""
+    session.install("-e", ".[bench]")
+    session.run("python", "benchmarks/readme.py", *session.posargs)
 
 
 @nox.session
