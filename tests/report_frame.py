@@ -156,3 +156,19 @@ MACHINE = {
     "threads": 1,
     "cache": "hot",
 }
+
+
+def contest(*rows: dict[str, object]) -> pd.DataFrame:
+    """Cells of one problem: defaults of an untied, timed contender of ours, changed by each row."""
+    default = frame(few()[:1]).iloc[0].to_dict() | {
+        "status": "ok",
+        "reason": "",
+        "peer": False,
+    }
+    flags = {"tied": False, "winner": False, "own_tied": False, "own_winner": False}
+    times = {"time": 1.0, "time_low": 0.9, "time_high": 1.1, "best_ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0}
+    return pd.DataFrame([default | flags | times | row for row in rows], columns=list(COLUMNS))
+
+
+FIRST = {"tied": True, "winner": True, "own_tied": True, "own_winner": True}
+SILENT = {"time": np.nan, "time_low": np.nan, "time_high": np.nan, "best_ratio": np.nan, "rounds": 0}

@@ -1,4 +1,4 @@
-"""The report: tables that say what the cells say, charts that draw, a page that loads nothing."""
+"""The report: charts that draw, a page that loads nothing, files beside the record."""
 
 from __future__ import annotations
 
@@ -9,21 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pandas as pd
 import pytest
 import report_frame
-from hypothesis import given
-from hypothesis import strategies as st
+from report_frame import FIRST, contest
 
-from convbench import suites, units
-from convbench.algorithm import algorithms
-from convbench.bench.records import COLUMNS
 from convbench.bench.samples import Cell, Membership, Result, SampleFile, Series
-from convbench.report import charts, findings, maps, page, palette, winner_table, winner_text, write
-from convbench.report.layout import Box, LogAxis, place, spread
-from convbench.report.problems import CLASSES, describe, problem_class, shape, sweeps
-from convbench.report.tables import algorithm_table, class_table, class_winners, reason_table
+from convbench.report import charts, findings, maps, page, palette, winner_table, write
+from convbench.report.tables import reason_table
 from convbench.spec import ConvSpec
 
 
@@ -47,251 +40,8 @@ def html(cells: pd.DataFrame, winners: pd.DataFrame, drawn: list[tuple[charts.Fi
     return page.html(page.Report("example", cells, winners, drawn, report_frame.MACHINE))
 
 
-def contest(*rows: dict[str, object]) -> pd.DataFrame:
-    """Cells of one problem: defaults of an untied, timed contender of ours, changed by each row."""
-    default = report_frame.frame(report_frame.few()[:1]).iloc[0].to_dict() | {
-        "status": "ok",
-        "reason": "",
-        "peer": False,
-    }
-    flags = {"tied": False, "winner": False, "own_tied": False, "own_winner": False}
-    times = {"time": 1.0, "time_low": 0.9, "time_high": 1.1, "best_ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0}
-    return pd.DataFrame([default | flags | times | row for row in rows], columns=list(COLUMNS))
-
-
-def listed(problems: list[report_frame.Problem]) -> pd.DataFrame:
-    """The columns that name problems."""
-    rows = [(suite, name, str(spec), weights) for suite, name, spec, weights in problems]
-    return pd.DataFrame(rows, columns=["suite", "problem_name", "spec", "weights"])
-
-
-FIRST = {"tied": True, "winner": True, "own_tied": True, "own_winner": True}
-SILENT = {"time": np.nan, "time_low": np.nan, "time_high": np.nan, "best_ratio": np.nan, "rounds": 0}
-
-
 def test_the_made_up_frame_has_every_status(cells: pd.DataFrame) -> None:
     assert set(cells["status"]) == set(maps.STATUSES)
-
-
-# Numbers in words
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        (units.seconds(1.23456e-4), "123 µs"),
-        (units.seconds(0.0099999), "10.0 ms"),
-        (units.seconds(2.5), "2.50 s"),
-        (units.seconds(3e-9), "3.00 ns"),
-        (units.seconds(0), "0 ns"),
-        (units.seconds(float("nan")), "–"),
-        (units.size(1536), "1.50 KiB"),
-        (units.size(12), "12 B"),
-        (units.size(5 * 2**30), "5.00 GiB"),
-        (units.ratio(1.234), "1.23×"),
-        (units.ratio(56.7), "57×"),
-        (units.ratio(12345.0), "12,000×"),
-        (units.ratio(0.00123), "0.0012×"),
-        (units.percent(2.314), "231%"),
-        (units.percent(0.0043), "0.4%"),
-        (units.percent(0.0), "0%"),
-        (units.scientific(1.23e-6), "1.2e-06"),
-        (units.rate(1.33e11, "flop/s"), "133 Gflop/s"),
-        (units.rate(9.5, "B/s"), "9.50 B/s"),
-        (units.count(1, "problem"), "1 problem"),
-        (units.count(3, "problem"), "3 problems"),
-    ],
-)
-def test_units(said: str, expected: str) -> None:
-    assert said == expected
-
-
-# Where things go
-
-
-@given(st.lists(st.floats(-1e3, 1e3), max_size=12), st.floats(0.1, 30))
-def test_spread_keeps_order_and_gap_and_moves_nothing_that_has_room(wanted: list[float], gap: float) -> None:
-    placed = spread(wanted, gap)
-    order = np.argsort(wanted, kind="stable")
-    assert all(b - a >= gap - 1e-6 for a, b in zip(np.take(placed, order), np.take(placed, order)[1:], strict=False))
-    if all(b - a > gap for a, b in zip(np.take(wanted, order), np.take(wanted, order)[1:], strict=False)):
-        assert placed == pytest.approx(wanted)
-
-
-def test_labels_are_clear_of_points_and_of_each_other() -> None:
-    points = [(100.0 + 12 * i, 200.0 + 3 * (i % 3)) for i in range(12)]
-    boxes = place(points, [90.0] * 12, Box(0, 0, 500, 400))
-    marks = [Box(x - 5, y - 5, 10, 10) for x, y in points]
-    assert not any(a.meets(b) for i, a in enumerate(boxes) for b in [*boxes[:i], *marks])
-    assert all(box.x >= 0 and box.x + box.width <= 500 for box in boxes)
-
-
-@pytest.mark.parametrize(("low", "high"), [(1e-6, 1e-1), (3.0, 3.0), (0.9, 1.2), (1e-9, 1e9)])
-def test_log_axis(low: float, high: float) -> None:
-    axis = LogAxis(low, high, 400)
-    assert axis.value(axis.pixel(high)) == pytest.approx(high)
-    assert 0 < axis.pixel(low) <= axis.pixel(high) < 400
-    assert len(axis.ticks()) <= 10
-    assert all(low / 1.2 <= tick <= high * 1.2 for tick in axis.ticks())
-
-
-# Colours
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of WCAG 2.1."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-
-
-def contrast(a: str, b: str) -> float:
-    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-@pytest.mark.parametrize("dark", [False, True])
-def test_text_is_legible_on_what_it_stands(dark: bool) -> None:
-    shown = palette.DARK if dark else {}
-    pairs = [(ink, fill) for *_, fill, ink in palette.BINS]
-    pairs += [(ink, palette.PAPER) for ink in (palette.INK, palette.MUTED)]
-    pairs += [(style.ink, palette.PAPER) for style in palette.styles((name, False) for name in algorithms()).values()]
-    for ink, fill in pairs:
-        assert contrast(shown.get(ink, ink), shown.get(fill, fill)) >= 4.5, (ink, fill)
-
-
-@pytest.mark.parametrize("name", sorted(algorithms()))
-def test_every_algorithm_has_a_family(name: str) -> None:
-    assert palette.styles([(name, False)])[name].family not in ("other", "peer")
-
-
-def test_no_two_contenders_look_alike() -> None:
-    names = [(name, False) for name in algorithms()] + [("my_conv", False), ("scipy_fft", True), ("torch_conv2d", True)]
-    styles = palette.styles(names)
-    assert len({(style.colour, style.shape, style.peer) for style in styles.values()}) == len(names)
-    assert styles["my_conv"].family == "other"
-    assert [style.peer for style in styles.values()] == sorted(style.peer for style in styles.values())
-
-
-# Problems
-
-
-@pytest.mark.parametrize(
-    ("text", "weights", "said", "kind"),
-    [
-        ("mb1ic64ih56oc128oh56kh3ph1", "dense", "64→128 3×3 @56×56", "3×3, stride 1"),
-        ("mb1ic3ih224oc64oh112kh7sh2ph3", "dense", "3→64 7×7 @224×224, stride 2", "5×5 and larger"),
-        ("mb2ic8ih9oc8oh5kh3sh2ph1", "dense", "2× 8→8 3×3 @9×9, stride 2", "3×3, strided"),
-        ("mb1ic256ih14oc512oh14kh1", "dense", "256→512 1×1 @14×14", "1×1"),
-        ("g32mb1ic32ih12oc32oh12kh3ph1", "dense", "32→32 3×3 @12×12, depthwise", "depthwise"),
-        ("g4mb1ic32ih12oc32oh12kh3ph1", "dense", "32→32 3×3 @12×12, 4 groups", "grouped"),
-        ("mb1ic8ih12oc8oh12kh3ph2dh1", "dense", "8→8 3×3 @12×12, dilation 2", "dilated"),
-        ("mb1ic1ih512oc1oh512kh3ph1", "dense", "1→1 3×3 @512×512", "one channel, up to 7×7"),
-        ("mb1ic1ih512oc1oh512kh31ph15", "dense", "1→1 31×31 @512×512", "one channel, above 7×7"),
-        ("mb1ic1ih512oc1oh512kh15ph7", "rank1", "1→1 15×15 @512×512, rank1", "rank-1 weights"),
-        ("mb1ic1iw1000oc1ow937kw64", "dense", "1→1 64 taps @1000", "1-D"),
-        ("mb1ic3id6ih7iw5oc4od6oh7ow5kd3kh3kw3pd1ph1pw1", "dense", "3→4 3×3×3 @6×7×5", "3-D"),
-        ("--dt=f64 mb1ic2ih8oc2oh6kh3", "dense", "2→2 3×3 @8×8, float64", "3×3, stride 1"),
-    ],
-)
-def test_a_problem_in_words(text: str, weights: str, said: str, kind: str) -> None:
-    spec = ConvSpec.parse(text)
-    assert shape(spec, weights) == said
-    assert problem_class(spec, weights) == kind
-    assert kind in CLASSES
-
-
-def test_labels_are_unique_in_a_suite() -> None:
-    every = [("all", problem.spec.name, problem.spec, problem.weights) for problem in suites.resolve("all")]
-    problems = describe(listed(every))
-    assert len(problems) == len(every)
-    assert problems["label"].is_unique
-    assert set(problems["kind"]) <= set(CLASSES)
-
-
-def test_sweeps_are_found_in_the_problems_themselves() -> None:
-    found = {(sweep.suite, sweep.axis): sweep for sweep in sweeps(describe(listed(report_frame.problems())))}
-    assert set(found) == {("sweep_size", "image"), ("sweep_filter", "filter"), ("sweep_channels", "channels")}
-    assert (found["sweep_channels", "channels"].smallest, found["sweep_channels", "channels"].largest) == (4, 512)
-
-
-# Tables
-
-
-def test_the_winner_is_ours_and_the_best_peer_stands_beside_it() -> None:
-    frame = contest(
-        {"algorithm": "direct", "best_ratio": 1.5, "own_tied": True, "own_winner": True},
-        {"algorithm": "im2col", "best_ratio": 3.0},
-        {"algorithm": "torch_conv2d", "peer": True, "tied": True, "winner": True},
-        {"algorithm": "scipy_fft", "peer": True, "best_ratio": 2.0},
-    )
-    (row,) = winner_table(frame).to_dict("records")
-    assert (row["winner"], row["runner_up"], row["best_peer"], row["peer_tied"]) == (
-        "direct",
-        "im2col",
-        "torch_conv2d",
-        False,
-    )
-    assert row["over_im2col"] == row["margin"] == 2
-    assert row["over_peer"] == pytest.approx(1 / 1.5)
-    assert np.isnan(row["over_naive"])
-
-
-def test_ties_are_named_and_the_margin_is_to_the_first_that_is_not_tied() -> None:
-    tied = {"algorithm": "pointwise", "tied": True, "own_tied": True, "best_ratio": 1.01}
-    frame = contest(FIRST | {"algorithm": "direct"}, tied, {"algorithm": "im2col", "best_ratio": 1.4})
-    (row,) = winner_table(frame).to_dict("records")
-    assert (row["winner"], row["tied_with"], row["runner_up"], row["margin"]) == ("direct", "pointwise", "im2col", 1.4)
-    assert "1 share first place" in " ".join(findings.answer(frame, winner_table(frame)))
-
-
-def test_a_noisy_run_says_so() -> None:
-    steady, noisy = (contest(FIRST | {"time_low": low, "time_high": 2 - low}) for low in (0.99, 0.7))
-    assert "busy" not in " ".join(findings.answer(steady, winner_table(steady)))
-    assert "±30.0%. The machine was busy" in " ".join(findings.answer(noisy, winner_table(noisy)))
-
-
-@pytest.mark.parametrize(("first", "predicted"), [(50.0, 1.0), (np.nan, 50.0)])
-def test_a_hopeless_baseline_is_compared_by_its_one_call_or_its_prediction(first: float, predicted: float) -> None:
-    hopeless = SILENT | {"algorithm": "naive", "status": "hopeless", "first_s": first, "predicted_s": predicted}
-    frame = contest(FIRST | {"algorithm": "direct", "time": 0.5}, hopeless)
-    winners = winner_table(frame)
-    assert winners["over_naive"].item() == 100
-    assert winners["rough"].item() == "naive"
-    assert winner_text(winners)["naive"].item() == "≈100×"
-
-
-def test_a_problem_without_a_time_has_no_winner() -> None:
-    frame = contest(SILENT | {"algorithm": "direct", "status": "crashed", "reason": "signal 11"})
-    winners = winner_table(frame)
-    assert winners["winner"].item() == ""
-    assert winner_text(winners)["winner"].item() == "nothing was timed"
-    assert findings.answer(frame, winners)[0] == "Nothing was timed: none of 1 cell has a sample."
-    assert [figure.name for figure in charts.figures(frame, winners)] == ["applicability"]
-
-
-def test_algorithms_and_classes_count_what_the_cells_say(cells: pd.DataFrame, winners: pd.DataFrame) -> None:
-    table = algorithm_table(cells, winners).set_index("algorithm")
-    assert table["wins"].sum() == len(winners)
-    assert not table.loc[table["peer"], "wins"].any()
-    assert table["ran"].to_dict() == cells.groupby("algorithm")["time"].count().to_dict()
-    classes = class_table(cells, winners)
-    assert classes["wins"].sum() == len(winners)
-    assert not set(classes["algorithm"]) & set(report_frame.PEERS)
-    assert class_winners(winners)["problems"].sum() == len(winners)
-
-
-def test_reasons_that_differ_in_numbers_are_one_row_and_the_gravest_come_first() -> None:
-    skipped = SILENT | {"algorithm": "python_loops", "status": "skipped"}
-    frame = contest(
-        skipped | {"reason": "python_loops refuses more than 1,000,000 multiply-adds; this problem has 1,806,336"},
-        skipped | {"reason": "python_loops refuses more than 1,000,000 multiply-adds; this problem has 9,216,000"},
-        SILENT | {"algorithm": "direct", "status": "failed", "reason": "error 3e-2 exceeds the bound 2e-6"},
-    )
-    table = reason_table(frame)
-    assert list(table["problems"]) == [1, 2]
-    assert table["status"].iloc[0] == "failed"
-    assert table["reason"].iloc[1].endswith("1,806,336")
 
 
 def test_a_problem_of_two_suites_counts_once(cells: pd.DataFrame) -> None:

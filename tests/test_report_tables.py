@@ -1,0 +1,98 @@
+"""The tables and sentences of a report say what the cells say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import report_frame
+from report_frame import FIRST, SILENT, contest
+
+from convbench.report import charts, findings, winner_table, winner_text
+from convbench.report.tables import algorithm_table, class_table, class_winners, reason_table
+
+
+@pytest.fixture(scope="module")
+def cells() -> pd.DataFrame:
+    return report_frame.frame(report_frame.few())
+
+
+@pytest.fixture(scope="module")
+def winners(cells: pd.DataFrame) -> pd.DataFrame:
+    return winner_table(cells)
+
+
+def test_the_winner_is_ours_and_the_best_peer_stands_beside_it() -> None:
+    frame = contest(
+        {"algorithm": "direct", "best_ratio": 1.5, "own_tied": True, "own_winner": True},
+        {"algorithm": "im2col", "best_ratio": 3.0},
+        {"algorithm": "torch_conv2d", "peer": True, "tied": True, "winner": True},
+        {"algorithm": "scipy_fft", "peer": True, "best_ratio": 2.0},
+    )
+    (row,) = winner_table(frame).to_dict("records")
+    assert (row["winner"], row["runner_up"], row["best_peer"], row["peer_tied"]) == (
+        "direct",
+        "im2col",
+        "torch_conv2d",
+        False,
+    )
+    assert row["over_im2col"] == row["margin"] == 2
+    assert row["over_peer"] == pytest.approx(1 / 1.5)
+    assert np.isnan(row["over_naive"])
+
+
+def test_ties_are_named_and_the_margin_is_to_the_first_that_is_not_tied() -> None:
+    tied = {"algorithm": "pointwise", "tied": True, "own_tied": True, "best_ratio": 1.01}
+    frame = contest(FIRST | {"algorithm": "direct"}, tied, {"algorithm": "im2col", "best_ratio": 1.4})
+    (row,) = winner_table(frame).to_dict("records")
+    assert (row["winner"], row["tied_with"], row["runner_up"], row["margin"]) == ("direct", "pointwise", "im2col", 1.4)
+    assert "1 share first place" in " ".join(findings.answer(frame, winner_table(frame)))
+
+
+def test_a_noisy_run_says_so() -> None:
+    steady, noisy = (contest(FIRST | {"time_low": low, "time_high": 2 - low}) for low in (0.99, 0.7))
+    assert "busy" not in " ".join(findings.answer(steady, winner_table(steady)))
+    assert "±30.0%. The machine was busy" in " ".join(findings.answer(noisy, winner_table(noisy)))
+
+
+@pytest.mark.parametrize(("first", "predicted"), [(50.0, 1.0), (np.nan, 50.0)])
+def test_a_hopeless_baseline_is_compared_by_its_one_call_or_its_prediction(first: float, predicted: float) -> None:
+    hopeless = SILENT | {"algorithm": "naive", "status": "hopeless", "first_s": first, "predicted_s": predicted}
+    frame = contest(FIRST | {"algorithm": "direct", "time": 0.5}, hopeless)
+    winners = winner_table(frame)
+    assert winners["over_naive"].item() == 100
+    assert winners["rough"].item() == "naive"
+    assert winner_text(winners)["naive"].item() == "≈100×"
+
+
+def test_a_problem_without_a_time_has_no_winner() -> None:
+    frame = contest(SILENT | {"algorithm": "direct", "status": "crashed", "reason": "signal 11"})
+    winners = winner_table(frame)
+    assert winners["winner"].item() == ""
+    assert winner_text(winners)["winner"].item() == "nothing was timed"
+    assert findings.answer(frame, winners)[0] == "Nothing was timed: none of 1 cell has a sample."
+    assert [figure.name for figure in charts.figures(frame, winners)] == ["applicability"]
+
+
+def test_algorithms_and_classes_count_what_the_cells_say(cells: pd.DataFrame, winners: pd.DataFrame) -> None:
+    table = algorithm_table(cells, winners).set_index("algorithm")
+    assert table["wins"].sum() == len(winners)
+    assert not table.loc[table["peer"], "wins"].any()
+    assert table["ran"].to_dict() == cells.groupby("algorithm")["time"].count().to_dict()
+    classes = class_table(cells, winners)
+    assert classes["wins"].sum() == len(winners)
+    assert not set(classes["algorithm"]) & set(report_frame.PEERS)
+    assert class_winners(winners)["problems"].sum() == len(winners)
+
+
+def test_reasons_that_differ_in_numbers_are_one_row_and_the_gravest_come_first() -> None:
+    skipped = SILENT | {"algorithm": "python_loops", "status": "skipped"}
+    frame = contest(
+        skipped | {"reason": "python_loops refuses more than 1,000,000 multiply-adds; this problem has 1,806,336"},
+        skipped | {"reason": "python_loops refuses more than 1,000,000 multiply-adds; this problem has 9,216,000"},
+        SILENT | {"algorithm": "direct", "status": "failed", "reason": "error 3e-2 exceeds the bound 2e-6"},
+    )
+    table = reason_table(frame)
+    assert list(table["problems"]) == [1, 2]
+    assert table["status"].iloc[0] == "failed"
+    assert table["reason"].iloc[1].endswith("1,806,336")
