@@ -131,6 +131,7 @@ class Algorithm:
 
 
 _registered: dict[str, Algorithm] = {}
+_changes = 0
 
 
 @cache
@@ -158,7 +159,7 @@ def list_algorithms() -> list[str]:
 def get(name: str) -> Algorithm:
     """The algorithm of that name; :class:`UnknownAlgorithm` with the nearest name otherwise."""
     known = algorithms()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UnknownAlgorithm(f"unknown algorithm {name!r}; {nearest(str(name), known)}")
     return known[name]
 
@@ -170,7 +171,18 @@ def register(algorithm: Algorithm) -> Algorithm:
     if algorithms().get(algorithm.name, algorithm) != algorithm:
         raise SpecError(f"an algorithm named {algorithm.name!r} is registered already")
     _registered[algorithm.name] = algorithm
+    _changed()
     return algorithm
+
+
+def _changed() -> None:
+    global _changes
+    _changes += 1
+
+
+def generation() -> int:
+    """Changes whenever an algorithm is registered or forgotten: what a cache of decisions must be keyed by."""
+    return _changes
 
 
 def unregister(name: str) -> None:
@@ -178,6 +190,7 @@ def unregister(name: str) -> None:
     if name not in _registered:
         raise UnknownAlgorithm(f"{name!r} was not registered; registered: {', '.join(_registered) or 'none'}")
     del _registered[name]
+    _changed()
 
 
 def load_file(path: str | Path) -> list[Algorithm]:

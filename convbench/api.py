@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from convbench.algorithm import generation
 from convbench.driver import Kernel, kernel
 from convbench.kernels.threads import available
 from convbench.select import choices, fastest
@@ -69,21 +70,23 @@ def _convolve(
         raise DTypeError(f"input is {x.dtype} and weight {w.dtype}; both must have the same dtype")
     if out is not None and not isinstance(out, np.ndarray):
         raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
-    batched = x.ndim == ndim + 2
-    if not batched:
-        x, out = x[None], None if out is None else out[None]
-    solve = _planned(
-        x.shape,
-        w.shape,
-        _hashable(geometry),
-        x.dtype,
-        layout,
-        constraints,
-        available(constraints[1]),
-        choices.version(),
-    )
-    y = solve(x, w, bias, out)
-    return y if batched else y[0]
+    batch = x if x.ndim == ndim + 2 else x[None]
+    state = available(constraints[1]), generation(), choices.version()
+    arguments = batch.shape, w.shape, _hashable(geometry), x.dtype, layout, constraints
+    try:
+        solve = _planned(*arguments, *state)
+    except TypeError as error:
+        if isinstance(error, DTypeError):
+            raise
+        solve = _planned.__wrapped__(*arguments)  # a list, say, where a number belongs: planning says which
+    if batch is x:
+        return solve(x, w, bias, out)
+    if out is None:
+        return solve(batch, w, bias)[0]
+    if out.shape != solve.spec.output_shape[1:]:
+        raise SpecError(f"out has shape {out.shape}; this problem gives {solve.spec.output_shape[1:]}")
+    solve(batch, w, bias, out[None])
+    return out
 
 
 @lru_cache(maxsize=256)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from convbench.algorithm import Algorithm, Phases, Unsupported, get
+from convbench.arguments import integer
 from convbench.kernels.layout import aligned_empty
 from convbench.kernels.threads import available
 from convbench.spec import ConvSpec, DTypeError, SpecError
@@ -31,6 +32,8 @@ class _Writable:
 
 def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
     """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one."""
+    if array is None:
+        raise SpecError(f"{what} is None; it must be an array of shape {shape}")
     try:
         array = np.asarray(array)
     except ValueError as error:
@@ -182,11 +185,10 @@ def _delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
 
 
 def checked_limits(threads: Any, workspace_limit: Any) -> None:
-    """SpecError unless threads is None or an integer ≥ 1 and workspace_limit None or bytes ≥ 0."""
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise SpecError(f"threads is {threads!r}; allowed: None or an integer ≥ 1")
-    if workspace_limit is not None and (not isinstance(workspace_limit, int) or workspace_limit < 0):
-        raise SpecError(f"workspace_limit is {workspace_limit!r}; allowed: None or bytes ≥ 0")
+    """SpecError unless each is None or an integer: threads ≥ 1, workspace_limit (bytes) ≥ 0."""
+    for what, value, least in (("threads", threads, 1), ("workspace_limit", workspace_limit, 0)):
+        if value is not None:
+            integer(what, value, least)
 
 
 def kernel(spec: ConvSpec, name: str, *, threads: int | None = None, workspace_limit: int | None = None) -> Kernel:

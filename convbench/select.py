@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
 
 from convbench import choices, machine
-from convbench.algorithm import Unsupported, algorithms, direct_error
+from convbench.algorithm import Unsupported, algorithms, direct_error, generation
 from convbench.choices import Measured
 from convbench.driver import Kernel, checked_limits
 from convbench.kernels.threads import available
@@ -83,19 +86,24 @@ def explain(
 
     Takes :func:`fastest`'s constraints. Raises SpecError for constraints that make no sense.
     """
-    if not isinstance(spec, ConvSpec):
-        raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
-    checked_limits(threads, workspace_limit)
-    if max_error is not None and not max_error > 0:
-        raise SpecError(f"max_error is {max_error!r}; allowed: None or a number > 0")
-    if nonfinite not in NONFINITE:
-        raise SpecError(f"nonfinite is {nonfinite!r}; allowed: None or 'local'")
+    _check(spec, threads, max_error, nonfinite, workspace_limit)
     threads = available(threads)
     known = choices.load().get(choices.key(spec, threads), {})
     rows = [
         _candidate(name, spec, threads, max_error, nonfinite, workspace_limit, prepared, known) for name in algorithms()
     ]
     return Explanation(spec, threads, prepared, tuple(sorted(rows, key=lambda row: _preference(row, prepared))))
+
+
+def _check(spec: Any, threads: Any, max_error: Any, nonfinite: Any, workspace_limit: Any) -> None:
+    """SpecError unless every constraint makes sense."""
+    if not isinstance(spec, ConvSpec):
+        raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
+    checked_limits(threads, workspace_limit)
+    if max_error is not None and not (isinstance(max_error, int | float | np.floating) and max_error > 0):
+        raise SpecError(f"max_error is {max_error!r}; allowed: None or a number > 0")
+    if nonfinite not in NONFINITE:
+        raise SpecError(f"nonfinite is {nonfinite!r}; allowed: None or 'local'")
 
 
 def _candidate(
@@ -150,9 +158,9 @@ def fastest(
     workspace_limit: most scratch in bytes. Raises Unsupported when nothing meets the constraints, SpecError for
     constraints that make no sense.
     """
-    return _decide(
-        spec, threads, max_error, nonfinite, workspace_limit, prepared, available(threads), choices.version()
-    )
+    _check(spec, threads, max_error, nonfinite, workspace_limit)
+    state = available(threads), generation(), choices.version()
+    return _decide(spec, threads, max_error, nonfinite, workspace_limit, prepared, *state)
 
 
 @lru_cache(maxsize=256)
@@ -165,7 +173,7 @@ def _decide(
     prepared: bool,
     *state: object,
 ) -> Kernel:
-    """:func:`fastest`, remembered as long as ``state`` (threads available, the file of choices) stays the same."""
+    """:func:`fastest`, remembered as long as ``state`` (threads available, the registry, the file of choices) stays."""
     found = explain(spec, threads=threads, max_error=max_error, nonfinite=nonfinite, workspace_limit=workspace_limit,
                     prepared=prepared)  # fmt: skip
     best = found.chosen

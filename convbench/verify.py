@@ -15,9 +15,9 @@ import numpy as np
 
 from convbench.algorithm import Algorithm, get
 from convbench.data import arrays
-from convbench.driver import Kernel, Layer, operand
+from convbench.driver import Kernel, Layer, checked_limits, operand
 from convbench.reference import oracle, outputs
-from convbench.spec import ConvSpec
+from convbench.spec import ConvSpec, SpecError
 
 FULL = 10**8  # multiply-adds up to which every output is compared
 SAMPLES = 4096  # interior outputs compared beyond that, besides all border rows and columns
@@ -130,7 +130,10 @@ def check(
     that the first run spoilt all show. Raises Unsupported where the algorithm does not apply, UnknownAlgorithm for a
     name nobody registered.
     """
-    algorithm = get(algorithm) if isinstance(algorithm, str) else algorithm
+    algorithm = algorithm if isinstance(algorithm, Algorithm) else get(algorithm)
+    if not isinstance(spec, ConvSpec):
+        raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
+    checked_limits(threads, workspace_limit)
     planned = Kernel(algorithm, spec, threads, workspace_limit, "checked")
     facts = truth(spec, kind, seed)
     before = [given.tobytes() for given in facts.operands]
