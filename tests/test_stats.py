@@ -81,7 +81,12 @@ def test_the_fastest_is_found_although_a_slow_spell_met_it_alone() -> None:
     ],
 )
 def test_tied_means_interval_includes_one_or_effect_too_small(ratio: Interval, tied: bool) -> None:
-    assert is_tied(ratio) is tied
+    assert is_tied(ratio, rounds=5) is tied
+
+
+@pytest.mark.parametrize(("ratio", "rounds", "tied"), [(1.08, 1, True), (1.08, 5, False), (1.15, 1, False)])
+def test_one_round_proves_large_differences_only(ratio: float, rounds: int, tied: bool) -> None:
+    assert is_tied(Interval(ratio, ratio, ratio), rounds) is tied
 
 
 @pytest.mark.parametrize(

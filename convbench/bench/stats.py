@@ -21,6 +21,8 @@ MINIMAL_EFFECT = 0.02
 """Contenders whose median ratio differs by less than this are tied, however narrow the interval."""
 TIE_COST = 0.10
 """Breaking a tie may cost this much: on a noisy machine an interval can include 1 that says nothing."""
+FEW = 3
+"""Rounds below which there is no interval worth the name, and only a difference above ``TIE_COST`` counts."""
 
 Rounds = Mapping[Any, float]
 """Round key -> seconds per call. Keys are shared by all contenders of a problem."""
@@ -82,9 +84,9 @@ def fastest(contenders: Mapping[str, Rounds]) -> str:
     return min(scores, key=scores.__getitem__)
 
 
-def is_tied(ratio: Interval) -> bool:
-    """Whether a contender at this ratio to the fastest belongs to the winner set."""
-    return ratio.low <= 1 or ratio.median < 1 + MINIMAL_EFFECT
+def is_tied(ratio: Interval, rounds: int) -> bool:
+    """Whether a contender at this ratio to the fastest, over so many rounds, belongs to the winner set."""
+    return ratio.low <= 1 or ratio.median < 1 + (MINIMAL_EFFECT if rounds >= FEW else TIE_COST)
 
 
 def standings(
@@ -100,7 +102,7 @@ def standings(
         return {}
     best = raced[fastest(raced)]
     ratios = {name: _ratio(rounds, best) for name, rounds in raced.items()}
-    tied = {name for name, ratio in ratios.items() if is_tied(ratio)}
+    tied = {name for name, ratio in ratios.items() if is_tied(ratio, len(raced[name]))}
     eligible = [name for name in tied if ratios[name].median <= 1 + TIE_COST]
     winner = min(eligible, key=lambda name: (*(tie_break or {}).get(name, ()), name))
     return {
