@@ -373,7 +373,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def crew(toys: str) -> Iterator[Crew]:
     names = ("toy_right", "toy_wrong", "toy_stale", "toy_chatty", "toy_raises", "toy_crashes", "toy_hangs")
-    with Crew(Setup(names, (str(likeness(ConvSpec.parse(SPEC))),), files=(toys,)), patience=3.0) as crew:
+    with Crew(Setup(names, (str(likeness(ConvSpec.parse(SPEC))),), files=(toys,)), patience=5.0) as crew:
         events = list(crew.start())
         assert events[-1]["event"] == "ready"
         assert [event["algorithm"] for event in events if event["event"] == "warm"] == list(names)
