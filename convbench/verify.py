@@ -72,13 +72,18 @@ class Truth(NamedTuple):
 
 def _pixels(spec: ConvSpec, seed: int) -> np.ndarray:
     """Indices (n, p, …): every border row and column, and seeded interior pixels for SAMPLES outputs or more."""
-    border = np.zeros((spec.N, *spec.output_spatial), bool)
-    for axis in range(1, border.ndim):
-        np.moveaxis(border, axis, 0)[[0, -1]] = True
-    inner = np.argwhere(~border)
-    wanted = max(64, -(-SAMPLES // spec.K))
-    chosen = np.random.default_rng(seed).permutation(len(inner))[:wanted]
-    return np.concatenate([np.argwhere(border), inner[chosen]])
+    size = (spec.N, *spec.output_spatial)
+    chosen = []
+    for axis in range(1, len(size)):
+        for side in {0, size[axis] - 1}:
+            slab = [np.arange(n) if i != axis else np.array([side]) for i, n in enumerate(size)]
+            chosen.append(np.stack(np.meshgrid(*slab, indexing="ij"), axis=-1).reshape(-1, len(size)))
+    if min(spec.output_spatial) > 2:
+        rng = np.random.default_rng(seed)
+        wanted = max(64, -(-SAMPLES // spec.K))
+        inner = [rng.integers(0, spec.N, wanted), *(rng.integers(1, n - 1, wanted) for n in spec.output_spatial)]
+        chosen.append(np.stack(inner, axis=-1))
+    return np.concatenate(chosen)
 
 
 @lru_cache(maxsize=2)
