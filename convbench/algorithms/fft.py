@@ -119,20 +119,26 @@ def workspace(plan: Plan) -> int:
     return scratch_bytes(parts(plan))
 
 
-def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
-    """conj rfftn(w), flat (G, f, K/G, C/G·ΠB, re | im)."""
+class State(NamedTuple):
+    filters: np.ndarray  # conj rfftn(w), flat (G, f, K/G, C/G·ΠB, re | im)
+    images: np.ndarray  # ``Lattice.reads`` and ``writes``
+    channels: np.ndarray
+    writes: np.ndarray
+
+
+def prepare(plan: Plan, weight: np.ndarray) -> State:
     spec, threads = plan.spec, plan.threads
     taps = plan.lattice.dense_taps(weight.reshape(lift(spec, 3).weight_shape))
     taps = taps.reshape(-1, *plan.lattice.taps)
     together = spec.K // spec.groups * plan.channels
-    state = aligned_empty((spec.groups * plan.blocks * together * 2 * lanes(spec.dtype),), spec.np_dtype)
+    filters = aligned_empty((spec.groups * plan.blocks * together * 2 * lanes(spec.dtype),), spec.np_dtype)
     for first in range(0, len(taps), plan.chunk):
         chunk = taps[first : first + plan.chunk]
         shape = [plan.shape[axis - 1] for axis in plan.axes]
         spectra = scipy.fft.rfftn(chunk, shape, plan.axes, workers=threads)
         parallel(split, len(chunk), threads, _interleaved(spectra), first, together, plan.blocks, weight.dtype.type(-1),
-                 state)  # fmt: skip
-    return state
+                 filters)  # fmt: skip
+    return State(filters, *plan.lattice.reads(spec.N, spec.C), plan.lattice.writes(spec.N, spec.K))
 
 
 def _interleaved(spectra: np.ndarray) -> np.ndarray:
@@ -149,11 +155,12 @@ def transform(plan, x, state, bias, y, work, block):
     out, _, chunk = carve(work, parts(plan))
     planes = chunk.reshape(-1)[: plan.chunk * prod(plan.shape)].reshape(plan.chunk, *plan.shape)
     first, images = _images(plan, block)
-    channels = plan.spec.C * plan.lattice.channels
+    lattice, channels = plan.lattice, len(state.channels)
+    needed = lattice.phase_outputs[2] + lattice.taps[2] - 1
     for start in range(0, images * channels, plan.chunk):
         count = min(plan.chunk, images * channels - start)
-        parallel(read_images, count, plan.threads, plan.lattice, plan.spec.C, x.reshape(-1), first * channels + start,
-                 planes)  # fmt: skip
+        parallel(read_images, count, plan.threads, x.reshape(-1), lattice.inputs, lattice.step, state.images,
+                 state.channels, needed, first * channels + start, planes)  # fmt: skip
         spectra = scipy.fft.rfftn(planes[:count], axes=plan.axes, workers=plan.threads)
         parallel(split, count, plan.threads, _interleaved(spectra), start, plan.channels, plan.blocks,
                  x.dtype.type(1), out)  # fmt: skip
@@ -163,7 +170,7 @@ def multiply(plan, x, state, bias, y, work, block):
     spectra, products, _ = carve(work, parts(plan))
     spec = plan.spec
     parallel(multiply_images, spec.groups * plan.blocks, plan.threads, _images(plan, block)[1], spec.groups,
-             plan.blocks, spectra, plan.channels, state, products, spec.K // spec.groups)  # fmt: skip
+             plan.blocks, spectra, plan.channels, state.filters, products, spec.K // spec.groups)  # fmt: skip
 
 
 def invert(plan, x, state, bias, y, work, block):
@@ -176,8 +183,8 @@ def invert(plan, x, state, bias, y, work, block):
         parallel(join, count, plan.threads, products, start, spec.K // spec.groups, plan.blocks, chunk)
         spectra = chunk[:count].view(np.result_type(spec.np_dtype, np.complex64)).reshape(count, *plan.half)
         planes = scipy.fft.irfftn(spectra, shape, plan.axes, overwrite_x=True, workers=plan.threads)
-        parallel(write_images, count, plan.threads, plan.lattice, spec.K, planes, first * spec.K + start, added,
-                 y.reshape(-1))  # fmt: skip
+        parallel(write_images, count, plan.threads, planes, state.writes, plan.lattice.out_phases, plan.lattice.outputs,
+                 first * spec.K + start, spec.K, added, y.reshape(-1))  # fmt: skip
 
 
 def _flop(plan: Plan) -> tuple[float, float]:

@@ -4,61 +4,52 @@ from __future__ import annotations
 
 from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import phase, read_line, write_line
+from convbench.kernels.lattice import read_line, write_line
 from convbench.kernels.spectra import multiply_spectra
 
 
 @njit
-def read_images(begin, end, lattice, C, x, first, planes):
-    """Dense images first + i of the range begin ≤ i < end, numbered (n, a, c, b), to planes[i] (D, H, W) from x (flat).
+def read_images(begin, end, x, inputs, step, images, channels, needed, first, planes):
+    """Dense images first + i, begin ≤ i < end, numbered (image, channel), to planes[i] (D, H, W) from x (flat).
 
-    Zero outside the image, and beyond the phase_outputs + taps − 1 pixels that some output reads.
+    inputs (D, H, W) of x; images, channels: ``Lattice.reads``. Zero outside the image, and beyond the ``needed``
+    columns that some output reads.
     """
     _, high, wide, long = planes.shape
-    depth, height, width = lattice.inputs
-    phases, tap_phases = lattice.out_phases, lattice.tap_phases
-    images = phases[0] * phases[1] * phases[2]
-    channels = tap_phases[0] * tap_phases[1] * tap_phases[2]
-    stride, dilation, before, step = lattice.stride, lattice.dilation, lattice.before, lattice.step
-    needed = lattice.phase_outputs[2] + lattice.taps[2] - 1
+    D, H, W = inputs
     for i in range(begin, end):
-        rest, which = divmod(first + i, channels)
-        rest, c = divmod(rest, C)
-        n, image = divmod(rest, images)
-        a, b = phase(image, phases), phase(which, tap_phases)
-        d0 = stride[0] * a[0] + dilation[0] * b[0] - before[0]
-        h0 = stride[1] * a[1] + dilation[1] * b[1] - before[1]
-        w0 = stride[2] * a[2] + dilation[2] * b[2] - before[2]
+        image, channel = divmod(first + i, len(channels))
+        source = images[image, 0] + channels[channel, 0]
+        d0, h0 = images[image, 1] + channels[channel, 1], images[image, 2] + channels[channel, 2]
+        w0 = images[image, 3] + channels[channel, 3]
         target = planes[i].reshape(planes[i].size)
         for j in range(high):
             d = d0 + j * step[0]
             for k in range(wide):
                 h = h0 + k * step[1]
-                inside = 0 <= d < depth and 0 <= h < height
-                base = (((n * C + c) * depth + d) * height + h) * width
-                at = (j * wide + k) * long
-                read_line(x, base, w0, step[2], width if inside else 0, target, at, needed)
-                target[at + needed : at + long] = 0
+                inside = W if 0 <= d < D and 0 <= h < H else 0
+                line = (j * wide + k) * long
+                read_line(x, source + (d * H + h) * W, w0, step[2], inside, target, line, needed)
+                target[line + needed : line + long] = 0
 
 
 @njit
-def write_images(begin, end, lattice, K, planes, first, bias, y):
-    """Dense outputs first + i, begin ≤ i < end, numbered (n, a, k), from planes[i] to y (flat), plus bias if not empty."""
+def write_images(begin, end, planes, writes, phases, outputs, first, K, bias, y):
+    """Dense outputs first + i, begin ≤ i < end, numbered (image, k), from planes[i] to y (flat), plus bias or empty.
+
+    outputs (O, P, Q) of y; writes: ``Lattice.writes``; phases: A, the elements of y between neighbours.
+    """
     _, _, wide, long = planes.shape
-    O, P, Q = lattice.outputs
-    phases = lattice.out_phases
-    images = phases[0] * phases[1] * phases[2]
+    O, P, Q = outputs
     for i in range(begin, end):
-        rest, k = divmod(first + i, K)
-        n, image = divmod(rest, images)
-        a = phase(image, phases)
+        image, k = divmod(first + i, K)
         add = bias[k] if bias.size else y.dtype.type(0)
         source = planes[i].reshape(planes[i].size)
-        for o in range(a[0], O, phases[0]):
-            for p in range(a[1], P, phases[1]):
-                at = (o // phases[0] * wide + p // phases[1]) * long
-                start = (((n * K + k) * O + o) * P + p) * Q + a[2]
-                write_line(source, at, (Q - a[2] + phases[2] - 1) // phases[2], y, start, phases[2], add)
+        start = writes[image, 0] + k * O * P * Q
+        for o in range(writes[image, 1]):
+            for p in range(writes[image, 2]):
+                to = start + (o * phases[0] * P + p * phases[1]) * Q
+                write_line(source, (o * wide + p) * long, writes[image, 3], y, to, phases[2], add)
 
 
 @njit

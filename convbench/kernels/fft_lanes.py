@@ -20,10 +20,11 @@ import numpy as np
 from convbench.kernels.fft import copy_block, forward, inverse, lanes, partners, strip, transpose, twiddles
 from convbench.kernels.gemm import VECTOR_BYTES, brgemm
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import write_line
+from convbench.kernels.lattice import copy_vector, read_line, write_line
 from convbench.kernels.layout import Part, aligned_empty, round_up
-from convbench.kernels.overlap_save import Tiling, read_from, read_row, write_to
+from convbench.kernels.overlap_save import Tables, Tiling
 from convbench.kernels.threads import parallel
+from convbench.kernels.transpose import store_transposed
 
 
 def half_positions(rows: int, cols: int) -> np.ndarray:
@@ -98,36 +99,41 @@ def forward_filters(begin, end, weight, groups, rows, cols, half, u, w_rows, w_c
 
 
 @njit
-def forward_tiles(begin, end, tiling, x, first_pair, pairs, size, sign, w_rows, w_cols, v, scratch):
+def forward_tiles(
+    begin, end, x, H, W, step_h, step_w, reads, channels, first_pair, pairs, rows, cols, size, sign, w_rows, w_cols, v,
+    scratch,
+):  # fmt: skip
     """Tasks: blocks of L lanes. Fill v (Lp = ``size``) from x (flat) for ``pairs`` pairs from ``first_pair``.
 
-    scratch (private): (z, staging of 2·L lines, int64 (2·L, 4) places).
+    reads, channels: ``overlap_save.Tables``. scratch (private): (z, staging of 2·L lines, int64 (2·L, 4) places).
     """
     z, lines, places = scratch
-    rows, cols = tiling.rows, tiling.cols
     width = VECTOR_BYTES // z.itemsize
     pair = 2 * width
-    channels = tiling.channels * tiling.G
     together = max(1, width // cols)  # rows that make up whole vectors
     length = together * cols
-    _, H, W = tiling.lattice.inputs
-    _, step_h, step = tiling.lattice.step
     for task in range(begin, end):
         for lane in range(width):
-            channel, p = divmod(task * width + lane, pairs)
+            c, p = divmod(task * width + lane, pairs)
             for part in range(2):
-                tile = 2 * (first_pair + p) + part
-                place = places[part * width + lane]
-                place[3] = 0  # the height of an image that is not there
-                if channel < channels and tile < tiling.tiles:
-                    place[0], place[1], place[2] = read_from(tiling, tile, channel)
-                    place[3] = H
+                tile, line = 2 * (first_pair + p) + part, part * width + lane
+                places[line, 3] = 0  # the height of an image that is not there
+                if c < len(channels) and tile < len(reads):
+                    for i in range(3):
+                        places[line, i] = reads[tile, i] + channels[c, i]
+                    places[line, 3] = H
         for i in range(0, rows, together):
             for line in range(pair):
-                plane, h, w = places[line, 0], places[line, 1] + i * step_h, places[line, 2]
+                plane, w = places[line, 0], places[line, 2]
                 for r in range(together):
+                    h = places[line, 1] + (i + r) * step_h
+                    inside = W if 0 <= h < places[line, 3] else 0
                     at = line * length + r * cols
-                    read_row(x, plane, places[line, 3], W, h + r * step_h, w, step, lines, at, cols)
+                    if step_w == 1:  # ``read_line`` in place: rows are short, its call takes longer than its loop
+                        for j in range(0, cols, width):
+                            copy_vector(x, plane + h * W + w + j, -w - j, inside - w - j, lines, at + j, cols - j)
+                    else:
+                        read_line(x, plane + h * W, w, step_w, inside, lines, at, cols)
             for part in range(2):
                 for j in range(0, length, width):
                     transpose(lines, part * width * length + j, length, z, (i * cols + j) * pair + part * width, pair)
@@ -155,38 +161,48 @@ def multiply_tiles(begin, end, half, v, pairs, channels, groups, panels, u, a_of
 
 
 @njit
-def inverse_tiles(begin, end, tiling, first_pair, pairs, sign, w_rows, w_cols, m, bias, y, scratch):
-    """Tasks (g, panel, pair): write y (flat) from m, plus bias (K,) or empty. scratch as in ``forward_tiles``."""
+def inverse_tiles(
+    begin, end, writes, first_pair, pairs, G, rows, cols, hop_h, sign, w_rows, w_cols, m, bias, y, K, plane, down, step,
+    scratch,
+):  # fmt: skip
+    """Tasks (g, panel, pair): write y (flat) from m, plus bias (K,) or empty. scratch as in ``forward_tiles``.
+
+    writes: ``overlap_save.Tables``. plane, down and step are the elements of y from one channel, row and column of a
+    tile to the next.
+    """
     z, lines, _ = scratch
-    rows, cols = tiling.rows, tiling.cols
     width = VECTOR_BYTES // z.itemsize
     pair = 2 * width
-    per_group = tiling.K // tiling.G
+    per_group = K // G
     panels = -(-per_group // width)
     together = max(1, width // cols)
     length = together * cols
-    block_step = tiling.G * panels * pairs * pair
-    _, P, Q = tiling.lattice.outputs
-    _, step_h, step = tiling.lattice.out_phases
     for task in range(begin, end):
         block, p = divmod(task, pairs)
         g, panel = divmod(block, panels)
         for s in range(rows * cols):
-            at, to = s * block_step + task * pair, s * pair
+            at, to = (s * G * panels * pairs + task) * pair, s * pair
             copy_block(m, at, at + width, sign[s], z, to, to + width)
-        _inverse_tile(z, rows, cols, tiling.hop_h, w_rows, w_cols)
-        first = g * per_group + panel * width
+        _inverse_tile(z, rows, cols, hop_h, w_rows, w_cols)
+        first, count = g * per_group + panel * width, min(width, per_group - panel * width)
         for part in range(2):
             tile = 2 * (first_pair + p) + part
-            start, high, wide = write_to(tiling, tile)
+            high = writes[tile, 1] if tile < len(writes) else 0
+            if step == 1:
+                for i in range(high):
+                    for j in range(0, writes[tile, 2], width):
+                        store_transposed(z, (i * cols + j) * pair + part * width, pair, min(width, writes[tile, 2] - j),
+                                         y, writes[tile, 0] + first * plane + i * down + j, plane, count, bias, first,
+                                         min(count, bias.size))  # fmt: skip
+                continue
             for i in range(0, high, together):
                 for j in range(0, length, width):
                     transpose(z, (i * cols + j) * pair + part * width, pair, lines, j, length)
-                for lane in range(min(width, per_group - panel * width)):
+                for lane in range(count):
                     add = bias[first + lane] if bias.size else y.dtype.type(0)
-                    to = start + ((first + lane) * P + i * step_h) * Q
+                    to = writes[tile, 0] + (first + lane) * plane + i * down
                     for r in range(min(together, high - i)):
-                        write_line(lines, lane * length + r * cols, wide, y, to + r * step_h * Q, step, add)
+                        write_line(lines, lane * length + r * cols, writes[tile, 2], y, to + r * down, step, add)
 
 
 class Filters(NamedTuple):
@@ -199,6 +215,7 @@ class Filters(NamedTuple):
     b_off: np.ndarray
     w_rows: np.ndarray
     w_cols: np.ndarray
+    tables: Tables
 
 
 def units(tiling: Tiling) -> int:
@@ -240,13 +257,15 @@ def prepare(tiling: Tiling, block: int, threads: int, taps: np.ndarray) -> Filte
     parallel(forward_filters, count, threads, taps, G, rows, cols, half, u, w_rows, w_cols, private=list(scratch))
     a_off = np.array([0, _plane(tiling, block, width)])
     b_off = np.array([0, channels * 2 * width])
-    return Filters(u, half, signs(rows, cols, dtype), a_off, b_off, w_rows, w_cols)
+    return Filters(u, half, signs(rows, cols, dtype), a_off, b_off, w_rows, w_cols, tiling.tables())
 
 
 def transform(tiling, first, count, threads, x, filters, buffers):
     v, _, *private = buffers
+    (_, H, W), (_, step_h, step_w) = tiling.lattice.inputs, tiling.lattice.step
     tasks = -(-tiling.channels * tiling.G * count // lanes(x.dtype))
-    parallel(forward_tiles, tasks, threads, tiling, x.reshape(-1), first, count, int(filters.a_off[1]), filters.sign,
+    parallel(forward_tiles, tasks, threads, x.reshape(-1), H, W, step_h, step_w, filters.tables.reads,
+             filters.tables.channels, first, count, tiling.rows, tiling.cols, int(filters.a_off[1]), filters.sign,
              filters.w_rows, filters.w_cols, v, private=list(zip(*private, strict=True)))  # fmt: skip
 
 
@@ -258,6 +277,8 @@ def multiply(tiling, first, count, threads, filters, buffers):
 
 def invert(tiling, first, count, threads, filters, buffers, bias, y):
     _, m, *private = buffers
+    (_, P, Q), (_, step_h, step_w) = tiling.lattice.outputs, tiling.lattice.out_phases
     tasks = tiling.G * panels(tiling, lanes(y.dtype)) * count
-    parallel(inverse_tiles, tasks, threads, tiling, first, count, filters.sign, filters.w_rows, filters.w_cols, m, bias,
-             y.reshape(-1), private=list(zip(*private, strict=True)))  # fmt: skip
+    parallel(inverse_tiles, tasks, threads, filters.tables.writes, first, count, tiling.G, tiling.rows, tiling.cols,
+             tiling.hop_h, filters.sign, filters.w_rows, filters.w_cols, m, bias, y.reshape(-1), tiling.K, P * Q,
+             step_h * Q, step_w, private=list(zip(*private, strict=True)))  # fmt: skip

@@ -21,9 +21,9 @@ import numpy as np
 from convbench.kernels.fft import copy_block, forward, frequencies, inverse, lanes, roots, strip, transpose, twiddles
 from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import write_line
+from convbench.kernels.lattice import read_line, write_line
 from convbench.kernels.layout import Part, aligned_empty
-from convbench.kernels.overlap_save import Tiling, read_from, read_row, write_to
+from convbench.kernels.overlap_save import Tables, Tiling
 from convbench.kernels.spectra import multiply_spectra, turn
 from convbench.kernels.threads import parallel
 
@@ -124,48 +124,52 @@ def forward_filters(begin, end, weight, groups, rows, cols, line, w, w_rows, w_c
 
 
 @njit
-def forward_tiles(begin, end, tiling, x, first_unit, t, w_rows):
-    """Tasks (unit, c): read the pair of tiles from x (flat) and transform its columns. unit = pair·G + g."""
-    rows, cols, channels = tiling.rows, tiling.cols, tiling.channels
+def forward_tiles(
+    begin, end, x, H, W, down, along, step, reads, channels, first_unit, G, depth, rows, cols, t, w_rows
+):  # fmt: skip
+    """Tasks (unit, c): read the pair of tiles from x (flat) and transform its columns. unit = pair·G + g.
+
+    reads, channels: ``overlap_save.Tables``; the next row of a tile lies ``down`` rows and ``along`` columns further,
+    the next column ``step`` columns. depth: tiles of one unit in t.
+    """
     width = VECTOR_BYTES // t.itemsize
     pitch = cols + width
     plane = rows * pitch
-    depth = max(channels, tiling.K // tiling.G)
-    _, H, W = tiling.lattice.inputs
-    _, step_h, step = tiling.lattice.step
-    down, along = (0, cols * step) if tiling.line else (step_h, 0)  # from one row of a tile to the next
+    per_group = len(channels) // G
     for task in range(begin, end):
-        unit, c = divmod(task, channels)
-        pair, g = divmod(first_unit + unit, tiling.G)
+        unit, c = divmod(task, per_group)
+        pair, g = divmod(first_unit + unit, G)
         at = (unit * depth + c) * 2 * plane
         for part in range(2):
-            tile = 2 * pair + part
-            if tile < tiling.tiles:
-                source, h, w = read_from(tiling, tile, g * channels + c)
+            tile, to = 2 * pair + part, at + part * plane
+            if tile < len(reads):
+                dense = g * per_group + c
+                source = reads[tile, 0] + channels[dense, 0]
+                h, w = reads[tile, 1] + channels[dense, 1], reads[tile, 2] + channels[dense, 2]
                 for r in range(rows):
-                    to = at + part * plane + r * pitch
-                    read_row(x, source, H, W, h + r * down, w + r * along, step, t, to, cols)
+                    row = h + r * down
+                    read_line(
+                        x, source + row * W, w + r * along, step, W if 0 <= row < H else 0, t, to + r * pitch, cols
+                    )
             else:
-                t[at + part * plane : at + (part + 1) * plane] = 0
+                t[to : to + plane] = 0
         _forward_columns(t, at, plane, pitch, rows, cols, w_rows)
 
 
 @njit
-def multiply_tiles(begin, end, tiling, first_unit, t, w, w_cols, twist, scratch):
+def multiply_tiles(begin, end, first_unit, G, channels, outputs, rows, cols, t, w, w_cols, twist, scratch):
     """Tasks (unit, row group): rows forward, the product over channels, rows back. scratch (private): (C/G | K/G)."""
     z, products = scratch
-    rows, cols, channels = tiling.rows, tiling.cols, tiling.channels
     width = VECTOR_BYTES // t.itemsize
     pair = 2 * width
     pitch = cols + width
     plane = rows * pitch
-    outputs = tiling.K // tiling.G
     depth = max(channels, outputs)
     groups = rows // width
     for task in range(begin, end):
         unit, group = divmod(task, groups)
         at = unit * depth * 2 * plane
-        g = (first_unit + unit) % tiling.G
+        g = (first_unit + unit) % G
         filters = (g * groups + group) * cols * outputs * channels * pair
         _forward_rows(t, at, 2 * plane, plane, pitch, group, z, channels, cols, w_cols, twist)
         multiply_spectra(cols, z, 0, channels, w, filters, products, 0, outputs)
@@ -173,33 +177,34 @@ def multiply_tiles(begin, end, tiling, first_unit, t, w, w_cols, twist, scratch)
 
 
 @njit
-def inverse_tiles(begin, end, tiling, first_unit, t, w_rows, bias, y):
-    """Tasks (unit, k): transform the columns back and write y (flat), plus bias (K,) or empty."""
-    rows, cols = tiling.rows, tiling.cols
+def inverse_tiles(
+    begin, end, writes, first_unit, G, outputs, depth, rows, cols, wanted, t, w_rows, line, bias, y, channel, down, step
+):  # fmt: skip
+    """Tasks (unit, k): transform the first ``wanted`` columns back and write y (flat), plus bias (K,) or empty.
+
+    writes: ``overlap_save.Tables``. channel, down and step are the elements of y from one channel, row and column of a
+    tile to the next.
+    """
     width = VECTOR_BYTES // t.itemsize
     pitch = cols + width
     plane = rows * pitch
-    outputs = tiling.K // tiling.G
-    depth = max(tiling.channels, outputs)
-    _, P, Q = tiling.lattice.outputs
-    _, step_h, step = tiling.lattice.out_phases
     for task in range(begin, end):
         unit, row = divmod(task, outputs)
-        pair, g = divmod(first_unit + unit, tiling.G)
+        pair, g = divmod(first_unit + unit, G)
         k = g * outputs + row
         at = (unit * depth + row) * 2 * plane
-        _inverse_columns(t, at, plane, pitch, rows, cols if tiling.line else tiling.hop_w, w_rows)
+        _inverse_columns(t, at, plane, pitch, rows, wanted, w_rows)
         add = bias[k] if bias.size else y.dtype.type(0)
         for part in range(2):
-            start, high, wide = write_to(tiling, 2 * pair + part)
-            start += k * P * Q
-            source = at + part * plane
-            if tiling.line:
-                for j in range(0, wide, cols):
-                    write_line(t, source + j // cols * pitch, min(cols, wide - j), y, start + j * step, step, add)
-            else:
-                for r in range(high):
-                    write_line(t, source + r * pitch, wide, y, start + r * step_h * Q, step, add)
+            tile, source = 2 * pair + part, at + part * plane
+            if tile < len(writes):
+                start, high, wide = writes[tile, 0] + k * channel, writes[tile, 1], writes[tile, 2]
+                if line:
+                    for j in range(0, wide, cols):
+                        write_line(t, source + j // cols * pitch, min(cols, wide - j), y, start + j * step, step, add)
+                else:
+                    for r in range(high):
+                        write_line(t, source + r * pitch, wide, y, start + r * down, step, add)
 
 
 class Filters(NamedTuple):
@@ -209,6 +214,7 @@ class Filters(NamedTuple):
     w_rows: np.ndarray
     w_cols: np.ndarray
     twist: np.ndarray  # ``turns`` of a line, else empty
+    tables: Tables
 
 
 def units(tiling: Tiling) -> int:
@@ -220,12 +226,17 @@ def _tile(tiling: Tiling, width: int) -> int:
     return 2 * tiling.rows * (tiling.cols + width)
 
 
+def _depth(tiling: Tiling) -> int:
+    """Tiles of one unit: outputs replace inputs."""
+    return max(tiling.channels, tiling.K // tiling.G)
+
+
 def parts(tiling: Tiling, block: int, threads: int, dtype: np.dtype) -> list[Part]:
     """Scratch: the block's tiles, and for each thread the blocks of one row group, before and after the product."""
     width = lanes(dtype)
     outputs = tiling.K // tiling.G
     return [
-        ((block * max(tiling.channels, outputs) * _tile(tiling, width),), dtype),
+        ((block * _depth(tiling) * _tile(tiling, width),), dtype),
         ((threads, tiling.cols * tiling.channels * 2 * width), dtype),
         ((threads, tiling.cols * outputs * 2 * width), dtype),
     ]
@@ -242,20 +253,28 @@ def prepare(tiling: Tiling, block: int, threads: int, taps: np.ndarray) -> Filte
     blocks = aligned_empty((threads, cols * 2 * width), dtype)
     parallel(forward_filters, tasks, threads, taps, tiling.G, rows, cols, tiling.line, w, w_rows, w_cols, twist,
              private=list(zip(tiles, blocks, strict=True)))  # fmt: skip
-    return Filters(w, w_rows, w_cols, twist)
+    return Filters(w, w_rows, w_cols, twist, tiling.tables())
 
 
 def transform(tiling, first, count, threads, x, filters, buffers):
-    parallel(forward_tiles, count * tiling.channels, threads, tiling, x.reshape(-1), first, buffers[0], filters.w_rows)
+    (_, H, W), (_, step_h, step_w) = tiling.lattice.inputs, tiling.lattice.step
+    down, along = (0, tiling.cols * step_w) if tiling.line else (step_h, 0)
+    parallel(forward_tiles, count * tiling.channels, threads, x.reshape(-1), H, W, down, along, step_w,
+             filters.tables.reads, filters.tables.channels, first, tiling.G, _depth(tiling), tiling.rows, tiling.cols,
+             buffers[0], filters.w_rows)  # fmt: skip
 
 
 def multiply(tiling, first, count, threads, filters, buffers):
     tiles, *private = buffers
     tasks = count * (tiling.rows // lanes(tiles.dtype))
-    parallel(multiply_tiles, tasks, threads, tiling, first, tiles, filters.w, filters.w_cols, filters.twist,
+    parallel(multiply_tiles, tasks, threads, first, tiling.G, tiling.channels, tiling.K // tiling.G, tiling.rows,
+             tiling.cols, tiles, filters.w, filters.w_cols, filters.twist,
              private=list(zip(*private, strict=True)))  # fmt: skip
 
 
 def invert(tiling, first, count, threads, filters, buffers, bias, y):
-    parallel(inverse_tiles, count * (tiling.K // tiling.G), threads, tiling, first, buffers[0], filters.w_rows, bias,
-             y.reshape(-1))  # fmt: skip
+    (_, P, Q), (_, step_h, step_w) = tiling.lattice.outputs, tiling.lattice.out_phases
+    outputs, wanted = tiling.K // tiling.G, tiling.cols if tiling.line else tiling.hop_w
+    parallel(inverse_tiles, count * outputs, threads, filters.tables.writes, first, tiling.G, outputs, _depth(tiling),
+             tiling.rows, tiling.cols, wanted, buffers[0], filters.w_rows, tiling.line, bias, y.reshape(-1), P * Q,
+             step_h * Q, step_w)  # fmt: skip

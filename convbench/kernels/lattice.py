@@ -13,6 +13,8 @@ zero except the last of a phase when B does not divide the filter.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from math import gcd, prod
 from typing import NamedTuple
 
@@ -86,17 +88,39 @@ class Lattice(NamedTuple):
         ordered = weight.transpose(0, 1, 2, 4, 6, 3, 5, 7)
         return np.ascontiguousarray(ordered).reshape(K, channels * self.channels, *self.taps)
 
+    def reads(self, N: int, C: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the dense problem reads x (N, C, D, H, W): int64 (N·ΠA, 4) images (n, a) and (C·ΠB, 4) channels (c, b).
 
-@njit
-def phase(index, phases):
-    """The triple at ``index`` of a row-major range over ``phases``."""
-    rest, w = divmod(index, phases[2])
-    d, h = divmod(rest, phases[1])
-    return d, h, w
+        Pixel i of image m in channel c is x[u[0] + pixel (u[1:] + step·i) of a plane] with u = images[m] + channels[c].
+        """
+        volume = prod(self.inputs)
+        images = [
+            [n * C * volume, *(a * s - p for a, s, p in zip(at, self.stride, self.before, strict=True))]
+            for n in range(N) for at in _triples(self.out_phases)
+        ]  # fmt: skip
+        channels = [
+            [c * volume, *(b * d for b, d in zip(at, self.dilation, strict=True))]
+            for c in range(C) for at in _triples(self.tap_phases)
+        ]  # fmt: skip
+        return np.array(images, np.int64).reshape(-1, 4), np.array(channels, np.int64)
+
+    def writes(self, N: int, K: int) -> np.ndarray:
+        """int64 (N·ΠA, 4): each image's first element in channel 0 of y (N, K, O, P, Q), and its outputs."""
+        _, P, Q = self.outputs
+        images = [
+            [n * K * prod(self.outputs) + (at[0] * P + at[1]) * Q + at[2],
+             *(-(-(size - a) // A) for size, a, A in zip(self.outputs, at, self.out_phases, strict=True))]
+            for n in range(N) for at in _triples(self.out_phases)
+        ]  # fmt: skip
+        return np.array(images, np.int64).reshape(-1, 4)
+
+
+def _triples(sizes: Triple) -> Iterator[Triple]:
+    return product(range(sizes[0]), range(sizes[1]), range(sizes[2]))
 
 
 @intrinsic
-def _copy(typingctx, x, start, low, high, out, at, count):
+def copy_vector(typingctx, x, start, low, high, out, at, count):
     """out[at + i] = x[start + i] where low ≤ i < high, else 0, for the lanes i < count of one vector."""
 
     def codegen(context, builder, sig, args):
@@ -147,7 +171,7 @@ def read_line(x, base, start, step, size, target, at, count):
     source = base + start
     if step == 1:
         for j in range(0, count, width):
-            _copy(x, source + j, -start - j, size - start - j, target, at + j, count - j)
+            copy_vector(x, source + j, -start - j, size - start - j, target, at + j, count - j)
     else:
         first, last = -(start // step), (size - 1 - start) // step + 1
         for j in range(0, count, width):

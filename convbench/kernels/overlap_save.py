@@ -9,18 +9,19 @@ two apart: ifft((X₀ + i·X₁)·W) = y₀ + i·y₁.
 
 from __future__ import annotations
 
-from math import prod
 from typing import NamedTuple
 
-from convbench.kernels.jit import njit
-from convbench.kernels.lattice import Lattice, phase, read_line
+import numpy as np
+
+from convbench.kernels.lattice import Lattice
 from convbench.spec import ConvSpec
 
 
 class Tiling(NamedTuple):
-    """Tiles of a 3-D problem whose first dimension has size 1 (lifted 1-D or 2-D): numbered (n, a, ti, tj)."""
+    """Tiles of a 3-D problem whose first dimension has size 1 (lifted 1-D or 2-D), numbered (n, a, ti, tj)."""
 
     lattice: Lattice
+    N: int
     C: int  # channels of the spec
     K: int
     G: int
@@ -32,80 +33,46 @@ class Tiling(NamedTuple):
     hop_w: int
     tiles_h: int  # tiles of one dense image
     tiles_w: int
-    tiles: int  # in all
 
     @classmethod
     def of(cls, spec: ConvSpec, rows: int, cols: int, line: bool) -> Tiling:
-        """For a lifted spec; ``rows`` and ``cols`` must hold its dense filter."""
+        """For a lifted spec; the tile must hold its dense filter."""
         lattice = Lattice.of(spec)
         _, height, width = lattice.phase_outputs
         high, wide = (1, rows * cols) if line else (rows, cols)
         hop_h, hop_w = high - lattice.taps[1] + 1, wide - lattice.taps[2] + 1
-        tiles_h, tiles_w = -(-height // hop_h), -(-width // hop_w)
         channels = spec.weight_shape[1] * lattice.channels
-        count = spec.N * lattice.images * tiles_h * tiles_w
-        return cls(lattice, spec.C, spec.K, spec.groups, channels, rows, cols, line, hop_h, hop_w, tiles_h, tiles_w,
-                   count)  # fmt: skip
+        return cls(lattice, spec.N, spec.C, spec.K, spec.groups, channels, rows, cols, line, hop_h, hop_w,
+                   -(-height // hop_h), -(-width // hop_w))  # fmt: skip
+
+    @property
+    def tiles(self) -> int:
+        return self.N * self.lattice.images * self.tiles_h * self.tiles_w
 
     @property
     def pairs(self) -> int:
         """Complex tiles: two real tiles each, the last one perhaps alone."""
         return -(-self.tiles // 2)
 
-    @property
-    def positions(self) -> int:
-        return self.rows * self.cols
-
-    @property
-    def outputs(self) -> int:
-        """K outputs of all tiles, those outside the image included."""
-        return self.tiles * self.K * prod((self.hop_h, self.hop_w))
-
-
-@njit
-def _place(tiling, tile):
-    """(n, output phase, first dense output row and column) of tile number ``tile``."""
-    rest, tj = divmod(tile, tiling.tiles_w)
-    rest, ti = divmod(rest, tiling.tiles_h)
-    phases = tiling.lattice.out_phases
-    n, a = divmod(rest, phases[0] * phases[1] * phases[2])
-    return n, phase(a, phases), ti * tiling.hop_h, tj * tiling.hop_w
+    def tables(self) -> Tables:
+        images, channels = self.lattice.reads(self.N, self.C)
+        outputs = self.lattice.writes(self.N, self.K)
+        i, j = np.indices((self.tiles_h, self.tiles_w)) * np.array([self.hop_h, self.hop_w])[:, None, None]
+        _, step_h, step_w = self.lattice.step
+        _, A_h, A_w = self.lattice.out_phases
+        reads = np.empty((len(images), *i.shape, 3), np.int64)
+        writes = np.empty_like(reads)
+        for read, write, image, output in zip(reads, writes, images, outputs, strict=True):
+            read[..., 0], read[..., 1], read[..., 2] = image[0], image[2] + step_h * i, image[3] + step_w * j
+            write[..., 0] = output[0] + i * A_h * self.lattice.outputs[2] + j * A_w
+            write[..., 1], write[..., 2] = output[2] - i, output[3] - j
+        np.clip(writes[..., 1:], 0, (self.hop_h, self.hop_w), out=writes[..., 1:])
+        return Tables(reads.reshape(-1, 3), channels[:, [0, 2, 3]], writes.reshape(-1, 3))
 
 
-@njit
-def read_from(tiling, tile, channel):
-    """Where a tile lies in dense channel ``channel`` (all groups): offset of the plane in x, first row and column."""
-    lattice = tiling.lattice
-    n, a, i, j = _place(tiling, tile)
-    phases = lattice.tap_phases
-    c, which = divmod(channel, phases[0] * phases[1] * phases[2])
-    b = phase(which, phases)
-    h = lattice.step[1] * i + lattice.stride[1] * a[1] + lattice.dilation[1] * b[1] - lattice.before[1]
-    w = lattice.step[2] * j + lattice.stride[2] * a[2] + lattice.dilation[2] * b[2] - lattice.before[2]
-    return (n * tiling.C + c) * lattice.inputs[1] * lattice.inputs[2], h, w
+class Tables(NamedTuple):
+    """Where every tile reads x and writes y, both flat; int64."""
 
-
-@njit
-def read_row(x, plane, height, width, h, w, step, target, at, count):
-    """target[at + j] = pixel (h, w + j·step) of the plane at ``plane`` in x (flat), 0 outside it; for 0 ≤ j < count."""
-    read_line(x, plane + h * width, w, step, width if 0 <= h < height else 0, target, at, count)
-
-
-@njit
-def write_to(tiling, tile):
-    """Where a tile's outputs go in channel 0 of y: (offset of the first, rows, columns); a line has one row."""
-    if tile >= tiling.tiles:
-        return 0, 0, 0
-    n, a, i, j = _place(tiling, tile)
-    _, height, width = tiling.lattice.outputs
-    _, step_h, step_w = tiling.lattice.out_phases
-    start = (n * tiling.K * height + i * step_h + a[1]) * width + j * step_w + a[2]
-    rows = min(tiling.hop_h, _phase_size(tiling, 1, a[1]) - i)
-    return start, max(0, rows), max(0, min(tiling.hop_w, _phase_size(tiling, 2, a[2]) - j))
-
-
-@njit
-def _phase_size(tiling, axis, a):
-    """Outputs of phase ``a``: those p = A·i + a below the output's size."""
-    phases = tiling.lattice.out_phases[axis]
-    return (tiling.lattice.outputs[axis] - a + phases - 1) // phases
+    reads: np.ndarray  # (tiles, 3): offset, first row, first column
+    channels: np.ndarray  # (G·channels, 3): the same, to be added for a dense channel
+    writes: np.ndarray  # (tiles, 3): first element in channel 0, rows and columns of outputs; a line has one row
