@@ -132,8 +132,9 @@ def prepare(plan: Plan, weight: np.ndarray) -> State:
     taps = taps.reshape(-1, *plan.lattice.taps)
     together = spec.K // spec.groups * plan.channels
     filters = aligned_empty((spec.groups * plan.blocks * together * 2 * lanes(spec.dtype),), spec.np_dtype)
-    for first in range(0, len(taps), plan.chunk):
-        chunk = taps[first : first + plan.chunk]
+    rows = max(1, CHUNK_BYTES // (prod(plan.shape) * spec.itemsize))
+    for first in range(0, len(taps), rows):
+        chunk = taps[first : first + rows]
         shape = [plan.shape[axis - 1] for axis in plan.axes]
         spectra = scipy.fft.rfftn(chunk, shape, plan.axes, workers=threads)
         parallel(split, len(chunk), threads, _interleaved(spectra), first, together, plan.blocks, weight.dtype.type(-1),

@@ -20,7 +20,7 @@ are kept outputs of its neighbours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log2, prod
+from math import log2
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,7 @@ LARGEST = {"lanes": 64, "planes": 512}  # rows or columns of a tile
 LONGEST = {"lanes": 4096, "planes": 1 << 20}  # 1-D tile
 BLOCK_BYTES = {"lanes": 1 << 24, "planes": 1 << 20}  # scratch of one block: the last-level cache's share, half of L2
 FFT_EFFICIENCY = 0.2  # of peak at 5·n·log₂ n flop a complex transform
+ROW_SECONDS = {"lanes": 5e-9, "planes": 2e-8}  # to read or write one row of a tile, beyond its bytes
 ROW_EFFICIENCY = ((14, 0.75), (4, 0.45), (1, 0.2))  # brgemm's register tiles: rows, share of peak
 
 
@@ -164,29 +165,28 @@ def cost(plan: Plan, machine: Machine) -> float:
     transforms, products = _flop(plan)
     item, width = spec.itemsize, lanes(spec.dtype)
     n = tiling.rows * tiling.cols
-    seconds = machine.flop_time(transforms, spec, threads, FFT_EFFICIENCY)
+    inputs = tiling.G * tiling.channels
+    rows = tiling.tiles * tiling.rows * (inputs + spec.K)
+    seconds = machine.flop_time(transforms, spec, threads, FFT_EFFICIENCY) + rows * ROW_SECONDS[plan.form] / threads
     if plan.form == "lanes":
         panels = tiling.G * fft_lanes.panels(tiling, width)
         filters = n * panels * tiling.channels * 2 * width * item
-        spectra = plan.block * n * 2 * item * (tiling.G * tiling.channels + panels * width)
+        spectra = plan.block * n * 2 * item * (inputs + panels * width)
         left, share = plan.block, 0.0
-        for rows, efficiency in ROW_EFFICIENCY:
-            share += left // rows * rows / efficiency
-            left %= rows
+        for height, efficiency in ROW_EFFICIENCY:
+            share += left // height * height / efficiency
+            left %= height
         seconds += machine.flop_time(products, spec, threads, plan.block / share)
         seconds += blocks(plan) * machine.byte_time(filters + 2 * spectra, threads)
     else:
         filters = n * spec.K * tiling.channels * 2 * item
+        tile = 2 * tiling.rows * (tiling.cols + width) * item
+        rate = machine.l2_bandwidth if tile <= machine.l2_bytes else machine.bandwidth
         seconds += machine.flop_time(products, spec, threads, 0.25)
-        seconds += tiling.pairs * machine.byte_time(filters, threads)
-        seconds += FORMS[plan.form].units(tiling) * machine.byte_time(4 * parts_bytes(plan), threads)
+        seconds += tiling.pairs * (
+            machine.byte_time(filters, threads) + 2 * tile * (inputs + spec.K) / (rate * threads)
+        )
     return seconds + blocks(plan) * 3 * machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
-
-
-def parts_bytes(plan: Plan) -> int:
-    """Bytes of one unit's tiles."""
-    shape, dtype = fft_planes.parts(plan.tiling, 1, 1, plan.spec.np_dtype)[0]
-    return prod(shape) * dtype.itemsize
 
 
 def error(plan: Plan) -> float:
