@@ -196,6 +196,13 @@ def test_explain_honours_constraints() -> None:
     assert " 0 B " in chosen
 
 
+@pytest.mark.parametrize("text", ["--dt=f64 mb1ic3ih7oc4oh7kh3ph1", "--weights=rank1 mb1ic1ih9oc1oh9kh3ph1"])
+def test_the_text_of_any_problem_is_an_argument(text: str) -> None:
+    result = run("check", text, "--algorithms", "naive", "--threads", 1)
+    assert result.exit_code == 0, result.output
+    assert "1 problem: 1 ok" in result.stdout
+
+
 def test_algorithms_lists_everyone_with_a_claim(tmp_path: Path) -> None:
     lines = run("algorithms", "--with", script(tmp_path, RIGHT)).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == sorted([*list_algorithms()])

@@ -5,6 +5,7 @@ A mistake of the user's is one line on standard error and exit code 2; a check t
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,6 +18,7 @@ from convbench.algorithm import Unsupported
 from convbench.cli.terminal import Interrupted, UserError
 from convbench.spec import DTypeError, SpecError
 
+_OPTION_IN_DESCRIPTOR = re.compile(r"--(dt|mb|match|weights)=\S+\s")
 MISTAKES = (SpecError, DTypeError, Unsupported, UserError, OSError)
 
 
@@ -25,8 +27,19 @@ def _end(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def _descriptors_last(arguments: list[str]) -> list[str]:
+    """``--dt=f64 mb1…`` is one problem, as ``str(spec)`` gives it, and no option: it goes behind a ``--``."""
+    found = [argument for argument in arguments if _OPTION_IN_DESCRIPTOR.match(argument)]
+    if not found or "--" in arguments:
+        return arguments
+    return [*(argument for argument in arguments if argument not in found), "--", *found]
+
+
 class Commands(TyperGroup):
     """A user's mistakes, warnings and Ctrl-C as one line each; a bug of ours keeps its traceback."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _descriptors_last(args))
 
     def invoke(self, ctx: Any) -> Any:
         with warnings.catch_warnings():
