@@ -69,7 +69,7 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
     parallel(
         convolve_blocks, plan.spec.N * plan.spec.C * plan.window.blocks, plan.threads, x.reshape(-1), plan.spec.C,
         state.weight, state.chains.offsets, state.chains.counts, state.no_bias if bias is None else bias, y.reshape(-1),
-        plan.window.blocks, state.window, private=carve(work, parts(plan))[0],
+        plan.window.blocks, state.window, private=list(carve(work, parts(plan))[0]),
     )  # fmt: skip
 
 

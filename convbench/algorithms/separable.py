@@ -4,25 +4,26 @@
 
 R + S multiply-adds a pixel and outer product instead of R·S: right for any weights, fast at rank 1 (Gaussian, box,
 Sobel). Both passes are stencils over blocks that stay in cache (``kernels/stencil.py``): the column pass writes a
-block's rows, halo columns included, the row pass adds them to y.
+block's rows, halo columns included, the row pass writes them to y or adds them.
 
 Numerical rank: singular values are dropped while what is dropped stays below √(R·S)·u·‖w[k, c]‖_F, the rounding that
 the direct sum of R·S products may make itself; a filter stored as a rounded outer product is off by at most u.
-Error: u·(2·√n + 4) as for n = C/G·R·S products in working precision, plus √(R·S)·u for what was dropped, plus
-2·√2·u for the rounding of both factors. It is not local: factors mix the magnitudes of a filter's taps, so that an
-error is small beside the largest output only, and infinity may turn to NaN in the outputs that read it.
+Error: the direct sum's (``algorithm.direct_error``; both passes together sum fewer terms, and the factors' rounding is
+one more unit in its constant) plus √(R·S)·u for what was dropped. It is not local: factors mix the magnitudes of a
+filter's taps, so that an error is small beside the largest output only, and infinity may turn to NaN in the outputs
+that read it.
 Memory: two blocks a thread. Source: Rigamonti et al., "Learning Separable Filters" (CVPR 2013), §3; Eckart & Young
 (1936) for the least number of terms.
 """
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, direct_error, unit_roundoff
+from convbench.algorithm import Algorithm, direct_error
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import Part, carve, round_up, scratch_bytes
 from convbench.kernels.low_rank import factorise, truncation
@@ -97,8 +98,7 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
 
 
 def error(plan: Plan) -> float:
-    taps = prod(plan.spec.filter)
-    return direct_error(plan) + truncation(taps, plan.spec.dtype) + 2 * sqrt(2) * unit_roundoff(plan.spec.dtype)
+    return direct_error(plan) + truncation(prod(plan.spec.filter), plan.spec.dtype)
 
 
 def executed_flop(plan: Plan) -> float:
@@ -151,12 +151,13 @@ def convolve_blocks(
             pad_window(x, group * depth + c, 0, p, q, height, window, padded)
             for k in range(g * (K // G), (g + 1) * (K // G)):
                 y_start = ((n * K + k) * P + p) * Q + q
-                if c == 0:
-                    for i in range(height):
-                        for j in range(cols):
-                            y[y_start + i * Q + j] = bias[k]
-                for term in range(first[k * depth + c], first[k * depth + c + 1]):
+                begin_term = first[k * depth + c]
+                for term in range(begin_term, first[k * depth + c + 1]):
                     stencil(padded, 0, window.step, columns, term * R, column_offsets, column_counts, y.dtype.type(0),
                             filtered, 0, width, tiles, width, width, lanes)  # fmt: skip
-                    stencil_add(filtered, 0, width, rows, term * S, row_offsets, row_counts, y, y_start, Q, height,
-                                cols, lanes)  # fmt: skip
+                    if c == 0 and term == begin_term:
+                        stencil(filtered, 0, width, rows, term * S, row_offsets, row_counts, bias[k], y, y_start, Q,
+                                height, cols, cols, lanes)  # fmt: skip
+                    else:
+                        stencil_add(filtered, 0, width, rows, term * S, row_offsets, row_counts, y, y_start, Q, height,
+                                    cols, lanes)  # fmt: skip

@@ -43,10 +43,13 @@ def factorise(matrices: np.ndarray, tolerance: float) -> Factors:
     left = (u.transpose(0, 2, 1) * share).astype(wide)
     missing = matrices - left.transpose(0, 2, 1) @ right.astype(wide)
     inverse = np.divide(vt, share, out=np.zeros_like(vt), where=share > 0)
-    left += (missing @ inverse.transpose(0, 2, 1)).transpose(0, 2, 1)
+    left = left + (missing @ inverse.transpose(0, 2, 1)).transpose(0, 2, 1)
 
     left[~finite] = np.nan
-    factors = [factor[kept].astype(dtype) for factor in (left, right)]
-    for factor in factors:  # no denormals: they slow every product down
-        factor[np.abs(factor) < np.finfo(dtype).tiny] = 0
-    return Factors(*factors, np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int64))
+    first = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int64)
+    return Factors(_normal(left[kept].astype(dtype)), _normal(right[kept]), first)
+
+
+def _normal(factors: np.ndarray) -> np.ndarray:
+    """Without denormals, which slow every product down."""
+    return np.where(np.abs(factors) < np.finfo(factors.dtype).tiny, factors.dtype.type(0), factors)

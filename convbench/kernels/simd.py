@@ -46,9 +46,7 @@ class Vectors:
         self._gather = self._declare(
             f"llvm.masked.gather.{suffix}.v{self.lanes}p0", self.type, [addresses, _LANE, mask, self.type]
         )
-        self._store = self._declare(
-            f"llvm.masked.store.{suffix}.p0", ir.VoidType(), [self.type, address, _LANE, mask]
-        )
+        self._store = self._declare(f"llvm.masked.store.{suffix}.p0", ir.VoidType(), [self.type, address, _LANE, mask])
 
     def _declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
         return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), name)
@@ -106,6 +104,4 @@ class Vectors:
 
     def pick(self, first: ir.Value, second: ir.Value, lanes: Sequence[int]) -> ir.Value:
         """A vector of the named lanes of ``first`` (0 … L−1) and ``second`` (L … 2L−1)."""
-        return self.builder.shuffle_vector(
-            first, second, ir.Constant(ir.VectorType(_LANE, self.lanes), list(lanes))
-        )
+        return self.builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_LANE, self.lanes), list(lanes)))

@@ -68,7 +68,6 @@ def chains(offsets: list[int], step: int) -> Chains:
     )
 
 
-
 @intrinsic(prefer_literal=True)
 def _tile(
     typingctx, width, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start, y_step, rows, cols

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up
+from convbench.kernels.lines import clear_line
 from convbench.kernels.simd import Vectors, index, pointer
 from convbench.kernels.stencil import ROWS, WIDTH, Chains, chains, lanes_of
 from convbench.spec import ConvSpec
@@ -30,11 +31,11 @@ class Window(NamedTuple):
     ``width`` elements; column j of a row lies at (j mod s)·(width / s) + ⌊j / s⌋ for column stride s.
     """
 
-    image: tuple[int, int, int]  # D, H, W
-    output: tuple[int, int, int]  # O, P, Q
-    stride: tuple[int, int, int]
-    dilation: tuple[int, int, int]
-    before: tuple[int, int, int]  # padding before the image
+    image: tuple[int, ...]  # D, H, W
+    output: tuple[int, ...]  # O, P, Q
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    before: tuple[int, ...]  # padding before the image
     rows: int
     cols: int
     slices: int  # the filter's depth T
@@ -170,13 +171,15 @@ def _split_vectors(typingctx, x, start, low, high, out, even, odd):
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, x.dtype)
         source = pointer(context, builder, sig.args[0], args[0], args[1])
-        loaded = []
-        for begin in (0, vectors.lanes):
-            bounds = [builder.sub(bound, index(begin)) for bound in args[2:4]]
-            loaded.append(vectors.load(source, index(begin), vectors.mask(*bounds)))
+
+        def load(begin):
+            low_, high_ = (builder.sub(bound, index(begin)) for bound in args[2:4])
+            return vectors.load(source, index(begin), vectors.mask(low_, high_))
+
+        first, second = load(0), load(vectors.lanes)
         for parity, at in enumerate(args[5:7]):
             target = pointer(context, builder, sig.args[4], args[4], at)
-            vectors.store(vectors.pick(*loaded, range(parity, 2 * vectors.lanes, 2)), target, index(0))
+            vectors.store(vectors.pick(first, second, range(parity, 2 * vectors.lanes, 2)), target, index(0))
         return context.get_dummy_value()
 
     return types.void(x, start, low, high, out, even, odd), codegen
@@ -214,7 +217,7 @@ def pad_window(x, channel, o, p, q, rows, window, out):
             at = (t * window.height + i) * window.width
             start = ((channel * D + d) * H + h) * W + first
             if d < 0 or d >= D or h < 0 or h >= H:
-                _clear(out, at, at + window.width, lanes)
+                clear_line(out, at, window.width)
             elif stride == 1:
                 j = 0
                 while j < phase:
@@ -233,11 +236,4 @@ def pad_window(x, channel, o, p, q, rows, window, out):
                         _gather_vector(x, start + f + j * stride, stride, low - j, high - j, out, at + f * phase + j)
                         j += lanes
     end = window.slices * window.height * window.width
-    _clear(out, end, end + (ROWS + 1) * lanes, lanes)
-
-
-@njit
-def _clear(out, at, end, lanes):
-    while at < end:
-        _copy_vector(out, at, 0, 0, out, at)
-        at += lanes
+    clear_line(out, end, (ROWS + 1) * lanes)
