@@ -100,7 +100,8 @@ def _planned(
     *state: object,
 ) -> Kernel:
     """The kernel for these arguments, remembered as long as ``state`` stays the same."""
-    spec = ConvSpec(x, w, *geometry, dtype=dtype, layout=layout)
+    stride, padding, dilation, groups = geometry
+    spec = ConvSpec(x, w, stride, padding, dilation, groups, dtype, layout)
     name, threads, max_error, nonfinite, workspace_limit = constraints
     if name == "auto":
         return fastest(spec, threads=threads, max_error=max_error, nonfinite=nonfinite,

@@ -7,11 +7,12 @@ Python threads rather than ``prange``: one compiled form serves one thread and m
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
+import numpy as np
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -33,7 +34,7 @@ def available(threads: int | None = None) -> int:
 
 
 def parallel(
-    kernel: Callable[..., None], tasks: int, threads: int, *args: Any, private: Sequence[Any] | None = None
+    kernel: Callable[..., None], tasks: int, threads: int, *args: Any, private: Any = None
 ) -> None:
     """Call ``kernel(begin, end, *args)`` so that every task in ``range(tasks)`` is run exactly once.
 
