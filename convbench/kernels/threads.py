@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
-import numpy as np
 
 _pool: ThreadPoolExecutor | None = None
 
