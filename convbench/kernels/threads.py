@@ -32,9 +32,7 @@ def available(threads: int | None = None) -> int:
     return max(1, min(numba.get_num_threads(), allowed))
 
 
-def parallel(
-    kernel: Callable[..., None], tasks: int, threads: int, *args: Any, private: Any = None
-) -> None:
+def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, private: Any = None) -> None:
     """Call ``kernel(begin, end, *args)`` so that every task in ``range(tasks)`` is run exactly once.
 
     ``private[t]``, if given, is passed as the last argument of thread t: its scratch. The calling thread works too.
