@@ -21,7 +21,7 @@ from convbench.kernels.jit import njit
 from convbench.kernels.layout import carve, round_up, scratch_bytes
 from convbench.kernels.stencil import ROWS, Chains, stencil
 from convbench.kernels.threads import parallel
-from convbench.kernels.window import Window, block_at, packed, pad_window, tiling, unpacked, window, window_chains
+from convbench.kernels.window import Window, block_at, fill_time, packed, pad_window, tiling, unpacked, window, window_chains
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -82,8 +82,10 @@ def executed_flop(plan: Plan) -> float:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    compute = machine.flop_time(executed_flop(plan), plan.spec, plan.threads, EFFICIENCY)
-    return machine.call_overhead + compute + machine.byte_time(plan.spec.min_bytes, plan.threads)
+    spec, threads = plan.spec, plan.threads
+    compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
+    copies = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
+    return machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
 
 
 depthwise = Algorithm(

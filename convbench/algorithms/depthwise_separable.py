@@ -29,13 +29,14 @@ from convbench.algorithm import Algorithm, direct_error, phases
 from convbench.kernels.gemm import brgemm, pack_panels, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import Part, aligned_empty, carve, round_up, scratch_bytes
-from convbench.kernels.low_rank import factorise, truncation
+from convbench.kernels.low_rank import factorise, factorise_time, truncation
 from convbench.kernels.panels import operand_or_empty, panel_count, scatter
 from convbench.kernels.stencil import ROWS, WIDTH, Chains, stencil
 from convbench.kernels.threads import parallel
 from convbench.kernels.window import (
     Window,
     block_at,
+    fill_time,
     packed,
     pad_window,
     share,
@@ -162,8 +163,15 @@ def executed_flop(plan: Plan) -> float:
 
 def cost(plan: Plan, machine: Machine) -> float:
     """At full rank: what any weights take."""
-    compute = machine.flop_time(executed_flop(plan), plan.spec, plan.threads, EFFICIENCY)
-    return machine.call_overhead + compute + machine.byte_time(plan.spec.min_bytes, plan.threads)
+    spec, threads = plan.spec, plan.threads
+    compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
+    copies = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
+    return machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
+
+
+def prepare_cost(plan: Plan, machine: Machine) -> float:
+    spec = plan.spec
+    return machine.call_overhead + factorise_time(spec.C, spec.K // spec.G, prod(spec.filter))
 
 
 depthwise_separable = Algorithm(
@@ -176,6 +184,7 @@ depthwise_separable = Algorithm(
     workspace=lambda plan: scratch_bytes(parts(plan)),
     error=lambda plan: direct_error(plan) + truncation(prod(plan.spec.filter), plan.spec.dtype),
     cost=cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     local=False,
     exact=False,

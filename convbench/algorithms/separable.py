@@ -26,10 +26,10 @@ import numpy as np
 from convbench.algorithm import Algorithm, direct_error
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import Part, carve, round_up, scratch_bytes
-from convbench.kernels.low_rank import factorise, truncation
+from convbench.kernels.low_rank import factorise, factorise_time, truncation
 from convbench.kernels.stencil import ROWS, Chains, chains, stencil, stencil_add
 from convbench.kernels.threads import parallel
-from convbench.kernels.window import Window, block_at, packed, pad_window, unpacked, window
+from convbench.kernels.window import Window, block_at, fill_time, packed, pad_window, unpacked, window
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -110,8 +110,15 @@ def executed_flop(plan: Plan) -> float:
 
 def cost(plan: Plan, machine: Machine) -> float:
     """At full rank: what any weights take."""
-    compute = machine.flop_time(executed_flop(plan), plan.spec, plan.threads, EFFICIENCY)
-    return machine.call_overhead + compute + machine.byte_time(plan.spec.min_bytes, plan.threads)
+    spec, threads = plan.spec, plan.threads
+    compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
+    copies = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
+    return machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
+
+
+def prepare_cost(plan: Plan, machine: Machine) -> float:
+    K, channels, R, S = plan.spec.weight_shape
+    return machine.call_overhead + factorise_time(K * channels, R, S)
 
 
 separable = Algorithm(
@@ -123,6 +130,7 @@ separable = Algorithm(
     workspace=lambda plan: scratch_bytes(parts(plan)),
     error=error,
     cost=cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     local=False,
     exact=False,

@@ -7,6 +7,7 @@ dilation are settled here once, and no inner loop branches on them.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +19,11 @@ from convbench.kernels.layout import round_up
 from convbench.kernels.lines import clear_line
 from convbench.kernels.simd import Vectors, index, pointer
 from convbench.kernels.stencil import ROWS, WIDTH, Chains, chains, lanes_of
+from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
 WINDOW_BYTES = 32 * 1024  # a window about fills L1
+BLOCK_SECONDS = 1e-7  # what a block costs beside its copy and its products
 COLS = 512  # outputs of a row that a block takes at most, unless the filter is wider
 
 
@@ -57,6 +60,12 @@ class Window(NamedTuple):
         return O * -(-P // self.rows) * -(-Q // self.cols)
 
 
+def fill_time(window: Window, blocks: int, spec: ConvSpec, threads: int, machine: Machine) -> float:
+    """Seconds to fill the windows of so many blocks, each written and read in cache, and to begin with each."""
+    copied = 2 * window.size * spec.itemsize / machine.l2_bandwidth
+    return blocks * (copied + BLOCK_SECONDS) / threads
+
+
 def window_of(spec: ConvSpec, rows: int, cols: int, fold: bool = True) -> Window:
     """The window under blocks of rows × cols outputs of a lifted problem; ``fold``: see ``Window.step``."""
     lanes = lanes_of(spec.np_dtype)
@@ -74,9 +83,10 @@ def window_of(spec: ConvSpec, rows: int, cols: int, fold: bool = True) -> Window
     )  # fmt: skip
 
 
+@lru_cache(maxsize=256)
 def packed(window: Window) -> np.ndarray:
     """The window's numbers as one int64 array, in which a call of a kernel takes them fastest."""
-    return np.hstack(list(window)).astype(np.int64)
+    return np.array([*chain(*window[:5]), *window[5:]], np.int64)
 
 
 @njit
