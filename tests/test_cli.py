@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,6 +264,16 @@ def test_an_interrupted_run_says_how_to_resume(tmp_path: Path, monkeypatch: pyte
     assert result.exit_code == 130
     command = f"convbench bench {PROBLEM} --algorithms direct,im2col --threads 1 --budget 300 --out '{tmp_path}/a run'"
     assert result.stderr == f"convbench: interrupted; what was measured is kept. Resume with: {command}\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_measurements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What these runs find out must not decide what other tests see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        machine.current.cache_clear()
+        yield
+    machine.current.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 
 from convbench import suites
 from convbench.algorithm import Unsupported, algorithms
 from convbench.data import arrays
 from convbench.driver import kernel
+from convbench.machine import SHIPPED
 from convbench.reference import oracle
 from convbench.spec import ConvSpec
 from convbench.suites import Problem
@@ -30,8 +33,16 @@ def problems() -> list[Problem]:
     return list(dict.fromkeys(listed))
 
 
+def slow(name: str, problem: Problem) -> bool:
+    """Whether a call is predicted to take more than 10 ms: plain Python's, in this suite."""
+    algorithm, spec = algorithms()[name], problem.spec
+    return bool(spec.N) and algorithm.cost(algorithm.plan(spec, 1, None), SHIPPED) > 0.01
+
+
 def supported(name: str) -> list[Problem]:
-    return [problem for problem in problems() if algorithms()[name].supports(problem.spec) is None]
+    """What the algorithm supports and solves in no time."""
+    within = [problem for problem in problems() if algorithms()[name].supports(problem.spec) is None]
+    return [problem for problem in within if not slow(name, problem)]
 
 
 def checked(name: str, problem: Problem, kind: str = "normal", **options: int | None) -> Verdict:
@@ -42,8 +53,14 @@ def checked(name: str, problem: Problem, kind: str = "normal", **options: int | 
 by_algorithm = pytest.mark.parametrize("name", algorithms())
 
 
-@pytest.mark.parametrize("problem", problems(), ids=str)
-@by_algorithm
+def every_pair() -> Iterator[ParameterSet]:
+    for name, algorithm in algorithms().items():
+        for problem in problems():
+            late = algorithm.supports(problem.spec) is None and slow(name, problem)
+            yield pytest.param(name, problem, id=f"{name}: {problem}", marks=[pytest.mark.slow] * late)
+
+
+@pytest.mark.parametrize(("name", "problem"), every_pair())
 def test_every_problem(name: str, problem: Problem) -> None:
     if reason := algorithms()[name].supports(problem.spec):
         with pytest.raises(Unsupported, match=r".+ cannot solve .+: .+") as refusal:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import convbench as cb
 from convbench.algorithm import Algorithm, UnknownAlgorithm, algorithms, load_file, unregister
-from convbench.cli import app
+from convbench.cli.app import app
 from convbench.data import arrays
 
 PACKAGE = Path(cb.__file__).parent
@@ -74,7 +74,7 @@ def command(*arguments: str) -> str:
 IN_A_COPY = f"""
 import convbench as cb
 from typer.testing import CliRunner
-from convbench.cli import app
+from convbench.cli.app import app
 from convbench.data import arrays
 
 dense, padded = cb.ConvSpec.parse({str(DENSE)!r}), cb.ConvSpec.parse({str(PADDED)!r})
@@ -118,6 +118,19 @@ def test_a_file_from_outside(file: Path) -> None:
     assert "toy" in str(cb.explain(DENSE))
     unregister("toy")
     assert "toy" not in cb.list_algorithms()
+    with pytest.raises(UnknownAlgorithm, match="unknown algorithm 'toy'"):
+        cb.conv2d(x, w, bias, algorithm="toy")  # planned before, and remembered
+
+
+def test_auto_sees_an_algorithm_registered_later() -> None:
+    quick = Algorithm(name="quick", run=print, cost=lambda plan, machine: 0.0, error=lambda plan: 0.0)
+    before = cb.fastest(DENSE).algorithm
+    cb.register(quick)
+    try:
+        assert cb.fastest(DENSE).algorithm == "quick"
+    finally:
+        unregister("quick")
+    assert cb.fastest(DENSE).algorithm == before
 
 
 def test_the_command_line_takes_a_file(file: Path) -> None:
