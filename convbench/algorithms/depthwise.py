@@ -21,7 +21,17 @@ from convbench.kernels.jit import njit
 from convbench.kernels.layout import carve, round_up, scratch_bytes
 from convbench.kernels.stencil import ROWS, Chains, stencil
 from convbench.kernels.threads import parallel
-from convbench.kernels.window import Window, block_at, fill_time, packed, pad_window, tiling, unpacked, window, window_chains
+from convbench.kernels.window import (
+    Window,
+    block_at,
+    fill_time,
+    packed,
+    pad_window,
+    tiling,
+    unpacked,
+    window,
+    window_chains,
+)
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec

@@ -4,7 +4,7 @@
     i_d = o·stride + t·dilation − padding, and so on; pixels outside the image are zero and are skipped
 
 Any rank (lifted to 3-D), stride, dilation, padding and groups. Memory: none. Error: the direct sum's
-(``algorithm.direct_error``). Problems of more than 10⁶ multiply-adds are refused: they would take minutes.
+(``algorithm.direct_error``). Problems of more than 10⁶ multiply-adds are refused: they take from seconds to hours.
 """
 
 from __future__ import annotations
