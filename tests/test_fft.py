@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import product
 from math import gcd
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from convbench.algorithm import Unsupported
 from convbench.algorithms import fft_tiled
-from convbench.algorithms.fft import fft, filter_bytes
+from convbench.algorithms.fft import fft
 from convbench.data import arrays
 from convbench.driver import Kernel
 from convbench.kernels import fft_lanes, spectra
@@ -248,11 +249,19 @@ def test_filters_beyond_every_tile_are_refused_in_a_sentence() -> None:
     assert fft_tiled.supports(ConvSpec((1, 1, 1 << 21), (1, 1, 1 << 20))) is None
 
 
-def test_spectra_beyond_memory_are_refused_in_a_sentence() -> None:
-    spec = ConvSpec((1, 512, 512, 512), (512, 512, 3, 3))
-    reason = fft.supports(spec)
+@pytest.mark.parametrize(
+    ("algorithm", "spec"),
+    [
+        (fft, ConvSpec((1, 512, 512, 512), (512, 512, 3, 3))),
+        (fft_tiled.fft_tiled, ConvSpec((1, 512, 99, 99), (512, 512, 65, 65))),
+    ],
+    ids=lambda value: getattr(value, "name", "") or str(value),
+)
+def test_spectra_beyond_memory_are_refused_in_a_sentence(algorithm, spec: ConvSpec) -> None:
+    reason = algorithm.supports(spec)
     assert reason is not None
-    assert f"{filter_bytes(spec) / 2**30:.1f} GiB" in reason
+    assert re.search(r"would take \d+\.\d GiB.*; allowed: 2", reason)
+    assert algorithm.supports(spec.replace(input_shape=(1, 8, 99, 99), weight_shape=(8, 8, *spec.filter))) is None
 
 
 @pytest.mark.parametrize("algorithm", [fft, fft_tiled.fft_tiled], ids=lambda a: a.name)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, phases
-from convbench.algorithms.fft import transform_error
+from convbench.algorithms.fft import LARGEST_BYTES, transform_error
 from convbench.kernels import fft_lanes, fft_planes
 from convbench.kernels.fft import lanes
 from convbench.kernels.lattice import Lattice
@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     block: int  # units (pairs of tiles, in "planes" × groups) that scratch holds at once
 
 
-def candidates(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
+def tiles(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
     """Every form and tile that holds the filter."""
     lifted, width = lift(spec, 3), lanes(spec.dtype)
     _, R, S = Lattice.of(lifted).taps
@@ -75,12 +75,27 @@ def candidates(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
                     yield form, Tiling.of(lifted, rows, cols, False)
 
 
+def candidates(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
+    """Those tiles whose filter spectra are of a reasonable size."""
+    return (pair for pair in tiles(spec) if filter_bytes(spec, *pair) <= LARGEST_BYTES)
+
+
+def filter_bytes(spec: ConvSpec, form: str, tiling: Tiling) -> int:
+    """Of the filters' spectra: half the frequencies in two panels for lanes, all frequencies once for planes."""
+    width = lanes(spec.dtype)
+    outputs = tiling.G * fft_lanes.panels(tiling, width) * width if form == "lanes" else tiling.K
+    return tiling.rows * tiling.cols * outputs * tiling.channels * 2 * spec.itemsize
+
+
 def supports(spec: ConvSpec) -> str | None:
     if spec.ndim == 3:
         return "tiles are 1-D or 2-D; fft transforms whole volumes"
-    if next(candidates(spec), None) is None:
+    least = min((filter_bytes(spec, *pair) for pair in tiles(spec)), default=None)
+    if least is None:
         largest = LONGEST["planes"] if spec.ndim == 1 else LARGEST["planes"]
         return f"the filter's {spec.filter} taps exceed the largest tile, {largest} a dimension"
+    if least > LARGEST_BYTES:
+        return f"the filters' spectra would take {least / 2**30:.1f} GiB at the smallest tile; allowed: 2"
     return None
 
 
@@ -165,13 +180,12 @@ def cost(plan: Plan, machine: Machine) -> float:
     transforms, products = _flop(plan)
     item, width = spec.itemsize, lanes(spec.dtype)
     n = tiling.rows * tiling.cols
-    inputs = tiling.G * tiling.channels
+    inputs, filters = tiling.G * tiling.channels, filter_bytes(spec, plan.form, tiling)
     rows = tiling.tiles * tiling.rows * (inputs + spec.K)
     seconds = machine.flop_time(transforms, spec, threads, FFT_EFFICIENCY) + rows * ROW_SECONDS[plan.form] / threads
     if plan.form == "lanes":
-        panels = tiling.G * fft_lanes.panels(tiling, width)
-        filters = n * panels * tiling.channels * 2 * width * item
-        spectra = plan.block * n * 2 * item * (inputs + panels * width)
+        outputs = tiling.G * fft_lanes.panels(tiling, width) * width
+        spectra = plan.block * n * 2 * item * (inputs + outputs)
         left, share = plan.block, 0.0
         for height, efficiency in ROW_EFFICIENCY:
             share += left // height * height / efficiency
@@ -179,7 +193,6 @@ def cost(plan: Plan, machine: Machine) -> float:
         seconds += machine.flop_time(products, spec, threads, plan.block / share)
         seconds += blocks(plan) * machine.byte_time(filters + 2 * spectra, threads)
     else:
-        filters = n * spec.K * tiling.channels * 2 * item
         tile = 2 * tiling.rows * (tiling.cols + width) * item
         rate = machine.l2_bandwidth if tile <= machine.l2_bytes else machine.bandwidth
         seconds += machine.flop_time(products, spec, threads, 0.25)
