@@ -18,7 +18,7 @@ from convbench.report.charts import Figure
 from convbench.report.maps import STATUSES
 from convbench.report.palette import DARK, FONT
 from convbench.report.problems import KEY, PROBLEM
-from convbench.report.tables import algorithm_table, class_winners, reason_table, winner_text
+from convbench.report.tables import algorithm_table, class_winners, reason_table, spread, winner_text
 
 __all__ = ["Report", "html", "markdown"]
 
@@ -101,7 +101,7 @@ def _environment() -> Environment:
     )
     named = ("count", "percent", "ratio", "scientific", "seconds", "size")
     environment.filters |= {name: getattr(units, name) for name in named}
-    environment.filters |= {"code": _code, "cell": _cell, "anchor": _anchor}
+    environment.filters |= {"code": _code, "cell": _cell, "anchor": _anchor, "spread": spread}
     environment.tests["nothing"] = pd.isna
     return environment
 

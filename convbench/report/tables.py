@@ -7,6 +7,7 @@ bare numbers: seconds, ratios, fractions. A winner is always ours; the best peer
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ __all__ = [
     "class_winners",
     "geometric_mean",
     "reason_table",
+    "spread",
     "winner_table",
     "winner_text",
     "with_ratios",
@@ -86,19 +88,23 @@ def winner_table(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([problems, pd.DataFrame(rows, columns=[*TEXT, *NUMBERS])], axis=1)
 
 
+def spread(row: Any) -> str:
+    """Half the 95% interval of a winner's time as a fraction of it; one round has none to show."""
+    return "1 round" if row.rounds == 1 else f"±{(row.time_high - row.time_low) / 2 / row.time:.1%}"
+
+
 def winner_text(winners: pd.DataFrame) -> pd.DataFrame:
     """The winner table in words, for a terminal or Markdown: one string per cell."""
     rows = []
     for row in winners.itertuples(index=False):
         rough = row.rough.split(", ")
-        half = (row.time_high - row.time_low) / 2 / row.time
         rows.append(
             {
                 "suite": row.suite,
                 "problem": row.label,
                 "winner": row.winner or "nothing was timed",
                 "tied with": row.tied_with,
-                "time": f"{seconds(row.time)} ±{half:.1%}" if row.winner else NOTHING,
+                "time": f"{seconds(row.time)} {spread(row)}" if row.winner else NOTHING,
                 "next": ratio(row.margin),
                 "im2col": ("≈" if "im2col" in rough else "") + ratio(row.over_im2col),
                 "naive": ("≈" if "naive" in rough else "") + ratio(row.over_naive),
