@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
 
-from convbench import suites
+from convbench import suites, verify
 from convbench.algorithm import Unsupported, algorithms
 from convbench.data import arrays
 from convbench.driver import kernel
@@ -34,9 +34,9 @@ def problems() -> list[Problem]:
 
 
 def slow(name: str, problem: Problem) -> bool:
-    """Whether a call is predicted to take more than 10 ms: plain Python's, in this suite."""
+    """Whether a call is predicted to take more than 5 ms: plain Python's, in this suite."""
     algorithm, spec = algorithms()[name], problem.spec
-    return bool(spec.N) and algorithm.cost(algorithm.plan(spec, 1, None), SHIPPED) > 0.01
+    return bool(spec.N) and algorithm.cost(algorithm.plan(spec, 1, None), SHIPPED) > 0.005
 
 
 def supported(name: str) -> list[Problem]:
@@ -50,6 +50,13 @@ def checked(name: str, problem: Problem, kind: str = "normal", **options: int | 
     return check(name, problem.spec, kind=kind, **options)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _truths_are_computed_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "truth", lru_cache(maxsize=1024)(verify.truth.__wrapped__))
+        yield
+
+
 by_algorithm = pytest.mark.parametrize("name", algorithms())
 
 
@@ -60,7 +67,7 @@ def every_pair() -> Iterator[ParameterSet]:
             yield pytest.param(name, problem, id=f"{name}: {problem}", marks=[pytest.mark.slow] * late)
 
 
-@pytest.mark.parametrize(("name", "problem"), every_pair())
+@pytest.mark.parametrize(("name", "problem"), list(every_pair()))
 def test_every_problem(name: str, problem: Problem) -> None:
     if reason := algorithms()[name].supports(problem.spec):
         with pytest.raises(Unsupported, match=r".+ cannot solve .+: .+") as refusal:
