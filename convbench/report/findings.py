@@ -13,6 +13,7 @@ from convbench.units import count, percent, ratio
 __all__ = ["ahead", "along", "answer", "most_wins", "span"]
 
 
+FEW_ROUNDS = 3  # below, `bench.stats` lets only large differences count
 NOISY = 0.1
 """Half an interval over the median time beyond which a run is called noisy."""
 
@@ -90,17 +91,25 @@ def _against_peers(winners: pd.DataFrame) -> str | None:
 
 def _certainty(winners: pd.DataFrame) -> str:
     won = winners[winners["winner"] != ""]
-    tied = int((won["tied_with"] != "").sum())
-    half = ((won["time_high"] - won["time_low"]) / 2 / won["time"]).median()
-    clear = f"{len(won) - tied} of {len(won)} winners are clear: ratios paired round by round rule a tie out at 95%."
-    shared = f" {tied} share first place; less workspace, then smaller error, then the name decides." if tied else ""
-    margin = geometric_mean(won["margin"])
-    beyond = (
-        f"; the next one that is not tied takes {ratio(margin)} as long (geometric mean)" if margin == margin else ""
-    )
-    noisy = " The machine was busy: repeat the run before you rely on it." if half > NOISY else ""
-    rounds = f"{won['rounds'].median():.0f} rounds"
-    return f"{clear}{shared} The median winner was timed in {rounds}, its time known to ±{half:.1%}{beyond}.{noisy}"
+    raced = won[won["rounds"] >= FEW_ROUNDS]
+    tied = won["tied_with"] != ""
+    clear, shared, brief = int((~tied[raced.index]).sum()), int(tied.sum()), len(won) - len(raced)
+    said = [f"{clear} of {len(won)} winners are clear: ratios paired round by round rule a tie out at 95%."]
+    if shared:
+        said.append(f"{shared} share first place; less workspace, then smaller error, then the name decides.")
+    if brief:
+        said.append(f"{brief} were timed in fewer than {FEW_ROUNDS} rounds, which tell large differences only.")
+    if len(raced):
+        half = ((raced["time_high"] - raced["time_low"]) / 2 / raced["time"]).median()
+        margin = geometric_mean(raced["margin"])
+        beyond = f"; the next one that is not tied takes {ratio(margin)} as long (geometric mean)"
+        said.append(
+            f"The median of the others was timed in {raced['rounds'].median():.0f} rounds, its time known to ±{half:.1%}"
+            f"{beyond if margin == margin else ''}."
+        )
+        if half > NOISY:
+            said.append("The machine was busy: repeat the run before you rely on it.")
+    return " ".join(said)
 
 
 def _trouble(frame: pd.DataFrame) -> str | None:
