@@ -115,8 +115,8 @@ def run(plan, x, state, bias, y, work):
     before = tuple(b for b, _ in spec.padding)
     tasks = spec.N * spec.groups * -(-prod(spec.output_spatial) // plan.rows)
     parallel(multiply_patches, tasks, plan.threads, x.reshape(spec.input_shape), spec.filter, spec.stride,
-             spec.dilation, before, state, ZERO, operand_or_empty(bias, y), y.reshape(spec.output_shape), packed, product,
-             private=np.arange(plan.threads).reshape(-1, 1))  # fmt: skip
+             spec.dilation, before, state, ZERO, operand_or_empty(bias, y), y.reshape(spec.output_shape), packed,
+             product, private=np.arange(plan.threads).reshape(-1, 1))  # fmt: skip
 
 
 def executed_flop(plan: Plan) -> float:

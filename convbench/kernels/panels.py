@@ -115,8 +115,10 @@ def scatter(tile, first, rows, size_h, size_w, y, image, channel, channels, bias
             for n in range(0, valid_channels, lanes):
                 some = min(lanes, valid_channels - n)
                 for j in range(0, valid, lanes):
-                    store_transposed(source, (i - first + j) * width + n, width, min(lanes, valid - j), target,
-                                     start + n * plane + j, plane, some, bias, channel + n, min(some, bias.size))  # fmt: skip
+                    store_transposed(
+                        source, (i - first + j) * width + n, width, min(lanes, valid - j),
+                        target, start + n * plane + j, plane, some, bias, channel + n, min(some, bias.size),
+                    )  # fmt: skip
         i += count
 
 

@@ -104,8 +104,8 @@ def _certainty(winners: pd.DataFrame) -> str:
         margin = geometric_mean(raced["margin"])
         beyond = f"; the next one that is not tied takes {ratio(margin)} as long (geometric mean)"
         said.append(
-            f"The median of the others was timed in {raced['rounds'].median():.0f} rounds, its time known to ±{half:.1%}"
-            f"{beyond if margin == margin else ''}."
+            f"The median of the others was timed in {raced['rounds'].median():.0f} rounds, "
+            f"its time known to ±{half:.1%}{beyond if margin == margin else ''}."
         )
         if half > NOISY:
             said.append("The machine was busy: repeat the run before you rely on it.")
