@@ -173,7 +173,7 @@ def test_lattice_is_the_same_sum(stride: int, dilation: int, filter_size: int, p
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_spectra_are_split_multiplied_and_joined(dtype: str) -> None:
     width = lanes(dtype)
-    pair, frequencies_, depth, rows, groups = 2 * width, 2 * width + 3, 3, 6, 2
+    pair, frequencies_, depth, rows, groups = 2 * width, 2 * width + 1, 3, 6, 2
     blocks = 3
     x = _random((groups * depth, 2 * frequencies_), dtype)
     w = _random((groups * rows * depth, 2 * frequencies_), dtype, 1)

@@ -61,7 +61,7 @@ def tiles(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
     _, R, S = Lattice.of(lifted).taps
     for form in FORMS:
         if R == 1:  # lines
-            length = max(width, 8) if form == "lanes" else width * width
+            length = max(width, 8) if form == "lanes" else max(width * width, 64)
             while length <= LONGEST[form]:
                 half = 1 << (length.bit_length() - 1) // 2
                 rows, cols = (1, length) if form == "lanes" else (length // half, half)
