@@ -7,7 +7,8 @@ real input, sizes from ``next_fast_len``, workers = threads); the product over c
 vector lanes (``kernels/spectra.py``). 1-, 2- and 3-D; stride and dilation become phases of a dense problem
 (``kernels/lattice.py``); groups are products of their own.
 Memory: spectra of all channels of a block of images, F complex numbers each, and the filters' K·C/G·F. scipy.fft
-allocates inside: each call returns a new array of at most CHUNK_BYTES of spectra or images, which is copied at once.
+allocates inside: each call returns a new array of CHUNK_BYTES of spectra or images, or of one image where that is
+larger, which is copied at once.
 
 Error: ``transform_error`` at F frequencies.
 """

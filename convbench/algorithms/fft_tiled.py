@@ -11,10 +11,10 @@ and T = 32. Tiles are transformed in pairs as complex numbers, so that no real-i
 
 ``plan`` takes the form and the tile with the least predicted time. Scratch is bounded by a block of tiles, which
 ``workspace_limit`` shrinks. 1-D and 2-D. Zlateski, Jia, Li, Durand, "FFT Convolutions are Faster than Winograd on
-Modern CPUs, Here is Why" (arXiv:1809.07851, §3); Vincent et al., NNPACK, for 16 × 16 tiles.
+Modern CPUs, Here is Why" (arXiv:1809.07851, §3); NNPACK (github.com/Maratyszcza/NNPACK) takes 16 × 16 tiles likewise.
 
-Error: ``fft.transform_error`` at T²; the mean there is taken over the tile's cyclic outputs, of which the wrapped ones
-are kept outputs of its neighbours.
+Error: ``fft.transform_error`` at T²; the mean there is taken over the cyclic outputs of a pair of tiles, of which the
+wrapped ones are kept outputs of their neighbours.
 """
 
 from __future__ import annotations
