@@ -29,7 +29,9 @@ print(time.perf_counter() - start)
 
 
 def run(code: str, **environment: str) -> float:
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
+    )
     if done.returncode:
         sys.exit(done.stderr)
     return float(done.stdout)

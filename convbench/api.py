@@ -71,7 +71,8 @@ def _convolve(
     if out is not None and not isinstance(out, np.ndarray):
         raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
     batch = x if x.ndim == ndim + 2 else x[None]
-    state = available(constraints[1]), generation(), choices.version()
+    written = repr((geometry, constraints))  # 1, 1.0 and True are one key of a cache, and not one argument
+    state = written, available(constraints[1]), generation(), choices.version()
     arguments = batch.shape, w.shape, _hashable(geometry), x.dtype, layout, constraints
     try:
         solve = _planned(*arguments, *state)

@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from convbench.kernels.jit import sources_hash
 from convbench.machine import cache_dir, fingerprint, write_atomic
@@ -73,12 +74,24 @@ def _read(file: Path, modified: int) -> Choices:
             old = ", ".join(f"{k} {found[k]!r} is not {v!r}" for k, v in _stamp().items() if found[k] != v)
             raise ValueError(f"stale: {old}")
         return {
-            problem: {name: Measured(float(s), float(p), int(r)) for name, (s, p, r) in times.items()}
+            problem: {name: _measured(*numbers) for name, numbers in times.items()}
             for problem, times in record["choices"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         warnings.warn(f"measured choices in {file} are ignored ({error}); run a benchmark to renew them", stacklevel=2)
         return {}
+
+
+def _measured(steady: Any, prepare: Any, rank: Any) -> Measured:
+    """Numbers of the file as they must be; ValueError names the one that is not."""
+    for what, value, kinds in (
+        ("time", steady, int | float),
+        ("preparation", prepare, int | float),
+        ("rank", rank, int),
+    ):
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < inf:
+            raise ValueError(f"{what} {value!r} is not a number ≥ 0")
+    return Measured(float(steady), float(prepare), rank)
 
 
 def record(measured: Mapping[str, Mapping[str, Measured]]) -> Path:

@@ -48,7 +48,7 @@ def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> n
     return array if flags.writeable else np.asarray(_Writable(array))
 
 
-def _check_out(out: Any, spec: ConvSpec, inputs: tuple[np.ndarray | None, ...]) -> None:
+def _check_out(out: Any, spec: ConvSpec, inputs: tuple[Any, ...]) -> None:
     if not isinstance(out, np.ndarray):
         raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
     if out.dtype != spec.np_dtype:
@@ -57,7 +57,7 @@ def _check_out(out: Any, spec: ConvSpec, inputs: tuple[np.ndarray | None, ...]) 
         raise SpecError(f"out has shape {out.shape}; this problem gives {spec.output_shape}")
     if not out.flags.writeable:
         raise SpecError("out is read-only; it must be writable")
-    if any(given is not None and np.may_share_memory(out, given) for given in inputs):
+    if any(given is not None and np.may_share_memory(out, np.asarray(given)) for given in inputs):
         raise SpecError("out overlaps an input; it must have memory of its own")
 
 
@@ -94,10 +94,10 @@ class Kernel:
 
     def __call__(self, input: Any, weight: Any, bias: Any = None, out: np.ndarray | None = None) -> np.ndarray:
         """input (N, C, …), weight (K, C/G, …), bias (K,) or None -> output (N, K, …), in ``out`` if given."""
-        x, weight, bias = self._input(input), self._weight(weight), self._bias(bias)
-        y = self._output(out, x, weight, bias)
+        x, w, b = self._input(input), self._weight(weight), self._bias(bias)
+        y = self._output(out, input, weight, bias)
         if y.size:
-            self._run(x, self._algorithm.prepare(self.plan, weight), bias, y)
+            self._run(x, self._algorithm.prepare(self.plan, w), b, y)
         return _delivered(y, out)
 
     def prepare(self, weight: Any, bias: Any = None) -> Layer:
@@ -114,8 +114,8 @@ class Kernel:
     def _bias(self, bias: Any) -> np.ndarray | None:
         return None if bias is None else operand(bias, (self.spec.K,), self.spec.np_dtype, "bias")
 
-    def _output(self, out: np.ndarray | None, *reads: np.ndarray | None) -> np.ndarray:
-        """A C-contiguous array to compute into: ``out`` itself where its memory allows."""
+    def _output(self, out: np.ndarray | None, *reads: Any) -> np.ndarray:
+        """A C-contiguous array to compute into: ``out`` itself where its memory allows. reads: as given."""
         if out is None:
             return np.empty(self.spec.output_shape, self.spec.np_dtype)
         _check_out(out, self.spec, reads)
@@ -157,7 +157,7 @@ class Layer:
     def __call__(self, input: Any, out: np.ndarray | None = None) -> np.ndarray:
         """input (N, C, …) -> output (N, K, …), in ``out`` if given."""
         x = self.kernel._input(input)
-        y = self.kernel._output(out, x)
+        y = self.kernel._output(out, input)
         if y.size:
             self.kernel._run(x, self.state, self.bias, y)
         return _delivered(y, out)

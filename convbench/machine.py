@@ -128,7 +128,7 @@ def load(path: Path | None = None) -> Machine:
         return _parsed(record["machine"])
     except FileNotFoundError:
         return SHIPPED
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         warnings.warn(f"{path}: {error!s}; ignored, shipped machine constants used", stacklevel=2)
         return SHIPPED
 
@@ -145,8 +145,8 @@ def _parsed(record: Mapping[str, Any]) -> Machine:
     for field in fields(Machine):
         value = record[field.name]
         if field.name != "name":
-            numbers = value.values() if isinstance(value, dict) else [value]
-            if not all(isinstance(n, int | float) and 0 < n < float("inf") for n in numbers):
+            numbers = list(value.values()) if field.name == "peak_flops" else [value]
+            if any(isinstance(n, bool) or not isinstance(n, int | float) or not 0 < n < 1e30 for n in numbers):
                 raise ValueError(f"{field.name} = {value!r}, not positive")
         values[field.name] = value
     for dtype in SHIPPED.peak_flops:

@@ -130,7 +130,15 @@ def _candidate(
         reason = "spreads NaN and infinity beyond the outputs that read them"
     here = machine.current()
     predicted = algorithm.cost(kernel.plan, here) + (0 if prepared else algorithm.prepare_cost(kernel.plan, here))
-    return Candidate(name, kernel, reason, predicted, known.get(name))
+    measured = known.get(name)
+    if measured and workspace_limit is not None and kernel.workspace_bytes != _unlimited(name, spec, threads):
+        measured = None  # it was another plan that was timed
+    return Candidate(name, kernel, reason, predicted, measured)
+
+
+def _unlimited(name: str, spec: ConvSpec, threads: int) -> int:
+    """Scratch of the plan that a benchmark times."""
+    return Kernel(algorithms()[name], spec, threads, None, "").workspace_bytes
 
 
 def _preference(row: Candidate, prepared: bool) -> tuple[object, ...]:
@@ -163,7 +171,7 @@ def fastest(
     return _decide(spec, threads, max_error, nonfinite, workspace_limit, prepared, *state)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256, typed=True)
 def _decide(
     spec: ConvSpec,
     threads: int | None,

@@ -228,6 +228,8 @@ class ConvSpec:
 
         Raises DescriptorError with the column of what could not be read.
         """
+        if not isinstance(text, str):
+            raise SpecError(f"a descriptor is a string, not {text!r}")
         arguments = descriptor.parse(text)
         try:
             return cls(**arguments)

@@ -16,6 +16,7 @@ import numpy as np
 from convbench.algorithm import Algorithm, get
 from convbench.data import arrays
 from convbench.driver import Kernel, Layer, checked_limits, operand
+from convbench.kernels.threads import available
 from convbench.reference import oracle, outputs
 from convbench.spec import ConvSpec, SpecError
 
@@ -125,7 +126,7 @@ def check(
     *,
     kind: str = "normal",
     seed: int = 0,
-    threads: int = 1,
+    threads: int | None = 1,
     workspace_limit: int | None = None,
 ) -> Verdict:
     """Run an algorithm on seeded data and compare it with the oracle.
@@ -139,7 +140,7 @@ def check(
     if not isinstance(spec, ConvSpec):
         raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
     checked_limits(threads, workspace_limit)
-    planned = Kernel(algorithm, spec, threads, workspace_limit, "checked")
+    planned = Kernel(algorithm, spec, available(threads), workspace_limit, "checked")
     facts = truth(spec, kind, seed)
     before = [given.tobytes() for given in facts.operands]
     x, w, bias = (operand(given, given.shape, spec.np_dtype, "operand") for given in facts.operands)

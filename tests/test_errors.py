@@ -366,3 +366,30 @@ def test_a_selection_file_that_cannot_be_read_is_one_warning(user_cache: Path) -
     with pytest.warns(UserWarning, match=r"choices.json are ignored") as caught:
         cb.fastest(SPEC)
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("strided", [lambda a: a[..., ::-1], lambda a: a.transpose(0, 1, 3, 2)])
+def test_out_that_overlaps_a_strided_input(strided: Any) -> None:
+    image = np.zeros((1, 4, 8, 8), np.float32)
+    weight = np.zeros((4, 4, 1, 1), np.float32)
+    planned = cb.kernel(cb.ConvSpec(image.shape, weight.shape), "direct")
+    for call in (
+        lambda: planned(strided(image), weight, out=image),
+        lambda: planned.prepare(weight)(strided(image), image),
+    ):
+        with pytest.raises(SpecError, match="overlaps"):
+            call()
+
+
+@pytest.mark.parametrize("wrong", [{"stride": 1.0}, {"stride": True}, {"groups": 1.0}, {"threads": True}])
+def test_an_equal_value_of_another_type_is_refused_after_a_call_too(wrong: dict[str, Any]) -> None:
+    image, weight = np.zeros((1, 4, 8, 8), np.float32), np.zeros((4, 4, 1, 1), np.float32)
+    cb.conv2d(image, weight, threads=1)
+    with pytest.raises(SpecError):
+        cb.conv2d(image, weight, **{"threads": 1, **wrong})
+
+
+@pytest.mark.parametrize("text", [None, 5, b"mb1"])
+def test_a_descriptor_is_a_string(text: Any) -> None:
+    with pytest.raises(SpecError, match="string"):
+        cb.ConvSpec.parse(text)

@@ -87,7 +87,7 @@ def filter_bytes(spec: ConvSpec) -> int:
 def supports(spec: ConvSpec) -> str | None:
     size = filter_bytes(spec)
     if size > LARGEST_BYTES:
-        return f"the filters' spectra at image size would take {size / 2**30:.1f} GiB; allowed: 2"
+        return f"the filters' spectra at image size would take {size / 2**30:.1f} GiB; allowed: 2 GiB"
     return None
 
 

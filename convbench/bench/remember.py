@@ -11,7 +11,7 @@ from pathlib import Path
 from convbench import choices
 from convbench.algorithm import algorithms
 from convbench.bench.records import Problem, problems
-from convbench.bench.stats import standings
+from convbench.bench.stats import TIE_COST, standings
 from convbench.choices import Measured
 from convbench.spec import ConvSpec
 
@@ -28,13 +28,14 @@ def measured(run: str | Path) -> dict[str, dict[str, Measured]]:
 
 
 def _ranked(problem: Problem) -> dict[str, Measured]:
-    """Our algorithms, best first: the winner, those tied with it by the order that breaks ties, the others by ratio."""
+    """Our algorithms, best first: by the order that breaks ties where breaking costs little, the others by ratio."""
     ties = problem.tie_break()
     result = standings(problem.contenders(peers=False), ties)
 
     def order(name: str) -> tuple[object, ...]:
         standing = result[name]
-        return not standing.winner, not standing.tied, ties[name] if standing.tied else standing.ratio.median, name
+        even = standing.tied and standing.ratio.median <= 1 + TIE_COST
+        return not standing.winner, not even, ties[name] if even else (standing.ratio.median,), name
 
     return {
         name: Measured(result[name].time.median, float(problem.facts[name].get("prepare_s", 0.0)), rank)

@@ -104,7 +104,9 @@ def polyphase_pad(begin, end, x, padded, plane, phases, size, stride, before):
                             if i < 0 or i >= depth or j < 0 or j >= height:
                                 clear_line(padded, at, size[2])
                             else:
-                                start = ((channel * depth + i) * height + j) * width + first * stride[2] + fw - before[2]
+                                start = (
+                                    ((channel * depth + i) * height + j) * width + first * stride[2] + fw - before[2]
+                                )
                                 clear_line(padded, at, first)
                                 copy_line(padded, at + first, source, start, stride[2], last - first)
                                 clear_line(padded, at + last, size[2] - last)
