@@ -204,7 +204,8 @@ def test_the_text_of_any_problem_is_an_argument(text: str) -> None:
     assert "1 problem: 1 ok" in result.stdout
 
 
-def test_algorithms_lists_everyone_with_a_claim(tmp_path: Path) -> None:
+def test_algorithms_lists_everyone_with_a_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     lines = run("algorithms", "--with", script(tmp_path, RIGHT)).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == sorted([*list_algorithms()])
     assert "toy" in list_algorithms()
