@@ -27,6 +27,7 @@ from convbench.verify import judge, truth
 
 PAGE = mmap.PAGESIZE
 NO_ACCESS, READ, READ_WRITE = 0, 1, 3
+MOST_MACS = 2_000_000  # multiply-adds of a drawn problem
 
 
 class Arena:
@@ -93,16 +94,17 @@ def draw(rng: random.Random) -> ConvSpec:
     while True:
         ndim = rng.choice((1, 2, 2, 2, 3))
         style = rng.choice(("any", "any", "3", "1", "depthwise"))
-        most = {1: 160, 2: 23, 3: 8}[ndim]
+        scale = rng.choice((1, 1, 1, 4))  # now and then several blocks of pixels, channels and tiles
+        most = {1: 160, 2: 23, 3: 8}[ndim] * scale
         spatial = [rng.randint(1, most) for _ in range(ndim)]
         square = {"3": 3, "1": 1}.get(style)
         filter = [square or rng.choice((1, 2, 3, 3, 4, 5, 7)) for _ in range(ndim)]
         plain = style == "3" and rng.random() < 0.7
         groups = rng.randint(1, 20) if style == "depthwise" else rng.choice((1, 1, 1, 2, 3))
-        C = groups * (1 if style == "depthwise" else rng.randint(1, 12))
-        K = groups * (rng.randint(1, 3) if style == "depthwise" else rng.randint(1, 40 // groups))
+        C = groups * (1 if style == "depthwise" else rng.randint(1, 12 * scale))
+        K = groups * (rng.randint(1, 3) if style == "depthwise" else rng.randint(1, 40 * scale // groups))
         try:
-            return ConvSpec(
+            spec = ConvSpec(
                 (rng.randint(1, 3), C, *spatial),
                 (K, C // groups, *filter),
                 stride=1 if plain else [rng.choice((1, 1, 1, 2, 3)) for _ in filter],
@@ -113,6 +115,8 @@ def draw(rng: random.Random) -> ConvSpec:
             )
         except SpecError:
             continue
+        if spec.macs <= MOST_MACS:
+            return spec
 
 
 def kernels(algorithm: Algorithm, count: int, seed: int) -> Iterator[Kernel]:
