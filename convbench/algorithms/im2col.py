@@ -3,8 +3,10 @@
     y[n, g] (K/G × PQ) = W[g] (K/G × C/G·R·S) · patches[n, g] (C/G·R·S × PQ)
 
 (Chellapilla, Puri & Simard 2006, "High Performance Convolutional Neural Networks for Document Processing", §3.)
-Works on one image and group at a time. Memory: one patch matrix, C/G · R · S · P · Q elements. Error: the direct
-sum's (``algorithm.direct_error``). BLAS packs its operands in memory of its own, a few MB kept for the process.
+A block of output pixels of one image and group at a time: threads take blocks, and BLAS keeps to the thread that
+calls it, for its own idle threads would spin on the cores that the next patches are copied on.
+Memory: a patch matrix a thread, C/G · R · S · P · Q elements together where one image is all there is. Error: the
+direct sum's (``algorithm.direct_error``). BLAS packs its operands in memory of its own, a few MB kept for the process.
 """
 
 from __future__ import annotations
@@ -32,16 +34,18 @@ class Plan(NamedTuple):
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    """All output pixels at once, or as many as ``workspace_limit`` allows."""
+    """All output pixels of an image at once, fewer where threads would idle; threads and pixels that the limit allows."""
     pixels, column = prod(spec.output_spatial), terms(spec) * spec.itemsize
-    columns = pixels if workspace_limit is None else min(pixels, workspace_limit // column)
-    if columns < 1:
+    limit = pixels * threads * column if workspace_limit is None else workspace_limit
+    threads = min(threads, limit // column)
+    if threads < 1:
         raise Unsupported(f"im2col needs {column} bytes for one column of patches; the limit is {workspace_limit}")
+    columns = min(-(-pixels // -(-threads // (spec.N * spec.groups))), limit // threads // column)
     return Plan(spec, threads, lift(spec, 3), columns)
 
 
 def parts(plan):
-    return [((terms(plan.spec) * plan.columns,), plan.spec.np_dtype)]
+    return [((plan.threads, terms(plan.spec) * plan.columns), plan.spec.np_dtype)]
 
 
 def blocks(plan):
@@ -57,30 +61,46 @@ def block_of(plan, block):
     return *divmod(rest, spec.groups), first, min(plan.columns, pixels - first)
 
 
-def patches_of(plan, work, count):
-    (flat,) = carve(work, parts(plan))
-    return flat[: terms(plan.spec) * count].reshape(-1, count)
-
-
-def transform(plan, x, state, bias, y, work, block):
+def copy(plan, x, patches, block):
+    """Fill ``patches`` with one block's matrix (C/G·R·S, pixels) and return it."""
     spec = plan.lifted
     image, group, first, count = block_of(plan, block)
-    rows = patches_of(plan, work, count)
+    matrix = patches[: terms(spec) * count]
     before = tuple(b for b, _ in spec.padding)
-    parallel(copy_patches, len(rows), plan.threads, x.reshape(spec.input_shape), image,
-             group * spec.weight_shape[1], spec.filter, spec.stride, spec.dilation, before, spec.output_spatial,
-             first, count, rows.reshape(-1))  # fmt: skip
+    copy_patches(0, terms(spec), x.reshape(spec.input_shape), image, group * spec.weight_shape[1], spec.filter,
+                 spec.stride, spec.dilation, before, spec.output_spatial, first, count, matrix)  # fmt: skip
+    return matrix.reshape(-1, count)
 
 
-def multiply(plan, x, state, bias, y, work, block):
+def product(plan, matrix, state, bias, y, block):
     image, group, first, count = block_of(plan, block)
     channels = len(state) // plan.spec.groups
     chosen = slice(group * channels, (group + 1) * channels)
     target = y[image].reshape(len(state), -1)[chosen, first : first + count]
-    with blas_threads(plan.threads):
-        np.matmul(state[chosen], patches_of(plan, work, count), out=target)
+    np.matmul(state[chosen], matrix, out=target)
     if bias is not None:
         target += bias[chosen, None]
+
+
+def solve(begin, end, plan, x, state, bias, y, patches):
+    for block in range(begin, end):
+        product(plan, copy(plan, x, patches, block), state, bias, y, block)
+
+
+def run(plan, x, state, bias, y, work):
+    with blas_threads(1):
+        parallel(solve, blocks(plan), plan.threads, plan, x, state, bias, y, private=carve(work, parts(plan))[0])
+
+
+def transform(plan, x, state, bias, y, work, block):
+    copy(plan, x, carve(work, parts(plan))[0][0], block)
+
+
+def multiply(plan, x, state, bias, y, work, block):
+    count = block_of(plan, block)[3]
+    matrix = carve(work, parts(plan))[0][0][: terms(plan.spec) * count].reshape(-1, count)
+    with blas_threads(1):
+        product(plan, matrix, state, bias, y, block)
 
 
 def cost(plan: Plan, machine: Machine) -> float:
@@ -93,7 +113,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 im2col = Algorithm(
     name="im2col",
-    run=phases(blocks=blocks, transform=transform, multiply=multiply),
+    run=phases(blocks=blocks, fused=run, transform=transform, multiply=multiply),
     plan=plan,
     prepare=lambda plan, weight: weight.reshape(len(weight), -1),
     workspace=lambda plan: scratch_bytes(parts(plan)),
