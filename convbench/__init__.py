@@ -15,6 +15,7 @@ _HOME = {
     "SpecError": "spec",
     "DTypeError": "spec",
     "Algorithm": "algorithm",
+    "UnknownAlgorithm": "algorithm",
     "Unsupported": "algorithm",
     "list_algorithms": "algorithm",
     "phases": "algorithm",
@@ -41,4 +42,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__version__"})

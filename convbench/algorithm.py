@@ -1,4 +1,4 @@
-"""The contract every algorithm keeps, the registry, and the driver that owns memory and calls ``run``.
+"""The contract every algorithm keeps, and the registry.
 
 An algorithm is a frozen record of plain functions (:class:`Algorithm`). Any module in ``convbench/algorithms`` that
 holds such a record at module level is registered by being there; :func:`register` and :func:`load_file` do the same

@@ -43,10 +43,15 @@ def path() -> Path:
 
 
 @cache
-def _stamp() -> dict[str, str | int]:
+def kernels_hash() -> str:
+    """Names the state of the sources that times depend on."""
     here = Path(__file__).parent
-    kernels = sources_hash(here / "kernels", here / "algorithms")
-    return {"version": VERSION, "machine": fingerprint(), "kernels": kernels}
+    return sources_hash(here / "kernels", here / "algorithms")
+
+
+@cache
+def _stamp() -> dict[str, str | int]:
+    return {"version": VERSION, "machine": fingerprint(), "kernels": kernels_hash()}
 
 
 def version() -> tuple[Path, int]:

@@ -63,12 +63,14 @@ class Explanation:
             f"{self.spec}: {count(self.threads, 'thread')}, {how}",
             line.format("algorithm", "measured", "predicted", "error ≤", "scratch", "verdict"),
         ]
+        measured = self.chosen is not None and self.chosen.measured is not None
         for position, row in enumerate(self.rows):
             times = seconds(row.time(self.prepared)), seconds(row.predicted)
             needs = (NOTHING, NOTHING)
             if row.kernel is not None:
                 needs = scientific(row.kernel.error_bound), size(row.kernel.workspace_bytes)
-            verdict = row.reason or ("chosen" if position == 0 else "slower")
+            other = "slower" if row.measured or not measured else "not measured here"
+            verdict = row.reason or ("chosen" if position == 0 else other)
             lines.append(line.format(row.algorithm, *times, *needs, verdict))
         return "\n".join(lines)
 

@@ -108,6 +108,7 @@ TROUBLES = (
     ("failed", "error 3.1e-02 is above the bound 2.0e-06"),
     ("crashed", "the worker died of signal 11 (segmentation fault)"),
     ("timed out", "no answer in 60 s"),
+    ("out of budget", "the budget was over before its turn"),
     ("weak test", "the data cannot tell a wrong answer: 0.1% of the outputs are non-zero"),
 )
 
@@ -117,9 +118,10 @@ def _rank(cells: pd.DataFrame) -> pd.DataFrame:
     cells = cells.copy()
     best = cells["time"].min()
     hopeless = cells["time"] > 20 * best
-    cells.loc[hopeless & ~cells["status"].isin(["failed", "crashed", "timed out"]), "status"] = "hopeless"
+    lost = [status for status, _ in TROUBLES if status != "weak test"]
+    cells.loc[hopeless & ~cells["status"].isin(lost), "status"] = "hopeless"
     cells.loc[hopeless, "reason"] = cells.loc[hopeless, "time"].map(lambda t: f"predicted {t:.3g} s, over 20× the best")
-    cells.loc[cells["status"].isin(["hopeless", "failed", "crashed", "timed out"]), ["time", "rounds"]] = (np.nan, 0)
+    cells.loc[cells["status"].isin(["hopeless", *lost]), ["time", "rounds"]] = (np.nan, 0)
     ratio = cells["time"] / cells["time"].min()
     spread = np.where(ratio == 1, 0.0, 0.03)
     cells["time_low"], cells["time_high"] = cells["time"] * 0.97, cells["time"] * 1.04

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -185,6 +186,17 @@ def test_check_takes_a_batch_size_a_kind_and_suites() -> None:
     assert result.exit_code == 0
     assert "7 problems" in result.stdout
     assert "mb3ic" in result.stdout
+
+
+def test_check_writes_every_verdict(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "verdicts.csv"
+    result = run("check", PROBLEM, "--algorithms", "naive,direct", "--kind", "normal,relu", "--out", file)
+    assert result.exit_code == 0, result.output
+    frame = pd.read_csv(file)
+    assert list(zip(frame["algorithm"], frame["kind"], strict=True)) == [
+        (name, kind) for name in ("naive", "direct") for kind in ("normal", "relu")
+    ]
+    assert (frame["error"] <= frame["bound"]).all()
 
 
 def test_explain_honours_constraints() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from convbench.bench import records
 from convbench.bench.environment import environment
-from convbench.bench.records import COLUMNS, cells, environment_of, winners, write_csv
+from convbench.bench.records import COLUMNS, cells, environment_of, write_csv
 from convbench.bench.samples import Cell, Membership, Result, SampleFile, Series
 from convbench.bench.scrub import scrub
 
@@ -92,19 +92,10 @@ def test_times_ratios_ties_and_fractions(run: Path) -> None:
     assert row(frame, "direct")["reason"] == ""
 
 
-def test_winners_are_our_own_and_the_unprepared_one_pays_for_preparation(run: Path) -> None:
-    (choice,) = winners(run).to_dict("records")
-    assert (choice["spec"], choice["weights"], choice["threads"]) == (SPEC, "dense", 1)
-    assert choice["prepared"] == "direct"
-    assert choice["prepared_tied"] == "direct im2col"
-    assert choice["unprepared"] == "im2col"
-    assert choice["unprepared_s"] == pytest.approx(2.11e-3, rel=0.01)
-
-
-def test_the_rows_name_the_same_winner_of_our_own(run: Path) -> None:
+def test_the_rows_name_the_winner_of_our_own_and_who_ties_with_it(run: Path) -> None:
     frame = cells(run)
-    assert list(frame.loc[frame["own_winner"], "algorithm"]) == list(winners(run)["prepared"])
-    assert " ".join(sorted(frame.loc[frame["own_tied"], "algorithm"])) == winners(run)["prepared_tied"].item()
+    assert list(frame.loc[frame["own_winner"], "algorithm"]) == ["direct"]
+    assert sorted(frame.loc[frame["own_tied"], "algorithm"]) == ["direct", "im2col"]
 
 
 def test_a_wrong_algorithm_never_wins(tmp_path: Path) -> None:
@@ -113,7 +104,7 @@ def test_a_wrong_algorithm_never_wins(tmp_path: Path) -> None:
     SampleFile(tmp_path / "samples.json").add(problem)
     frame = cells(tmp_path)
     assert pd.isna(row(frame, "direct")["time"])
-    assert winners(tmp_path)["prepared"].item() == "im2col"
+    assert frame.loc[frame["own_winner"], "algorithm"].item() == "im2col"
 
 
 def test_rounds_pair_within_their_own_process(tmp_path: Path) -> None:
@@ -132,7 +123,6 @@ def test_a_problem_of_two_suites_is_measured_once_and_listed_twice(tmp_path: Pat
     SampleFile(tmp_path / "samples.json").add(result(suites=("resnet50", "sweep_image")))
     frame = cells(tmp_path)
     assert list(frame[frame["algorithm"] == "direct"]["suite"]) == ["resnet50", "sweep_image"]
-    assert len(winners(tmp_path)) == 1
 
 
 def test_problems_are_added_one_by_one_and_replaced_when_measured_again(tmp_path: Path) -> None:
@@ -221,6 +211,7 @@ def test_the_shared_facts_of_a_run_are_its_environment(tmp_path: Path) -> None:
         ("line one\n  line two", "line one line two"),
         ("cannot read /opt/some-dir/lib/x.so: gone", "cannot read x.so: gone"),
         (r"C:\Users\jane\a.py failed", "a.py failed"),
+        ("see file:///opt/deep/er/x.npy and ~jane/y.npy", "see x.npy and y.npy"),
         ("C/G · R / S at 5 GB/s, mobilenet:conv2_1/dw, ~ 1/2", "C/G · R / S at 5 GB/s, mobilenet:conv2_1/dw, ~ 1/2"),
     ],
 )

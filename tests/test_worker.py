@@ -249,6 +249,7 @@ def test_what_does_not_fit_is_not_even_called(clock: FakeClock) -> None:
     assert racers == []
     assert dear.calls == 0
     assert cells["dear"]["reason"] == "predicted 11 s; not called: 10 s are left for it"
+    assert cells["dear"]["status"] == "out of budget"
 
 
 def test_a_prediction_that_a_call_refutes_is_forgiven(clock: FakeClock) -> None:

@@ -35,7 +35,7 @@ from convbench.spec import ConvSpec
 
 CHUNK_BYTES = 1 << 22  # images that one call of scipy.fft transforms
 BLOCK_BYTES = 1 << 26  # spectra of one block of images
-LARGEST_BYTES = 1 << 31  # of filter spectra
+LARGEST_BYTES = 1 << 30  # of filter spectra
 
 
 class Plan(NamedTuple):

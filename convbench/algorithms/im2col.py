@@ -34,7 +34,7 @@ class Plan(NamedTuple):
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    """All output pixels of an image at once, fewer where threads would idle; threads and pixels that the limit allows."""
+    """All output pixels of an image, or fewer: where threads would idle, and as the limit demands."""
     pixels, column = prod(spec.output_spatial), terms(spec) * spec.itemsize
     limit = pixels * threads * column if workspace_limit is None else workspace_limit
     threads = min(threads, limit // column)

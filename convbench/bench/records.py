@@ -87,29 +87,6 @@ def cells(run: str | Path) -> pd.DataFrame:
     return frame
 
 
-def winners(run: str | Path) -> pd.DataFrame:
-    """Per problem, which of our own algorithms to use: ``prepared`` least run time, ``unprepared`` least of both.
-
-    Columns: spec, weights, threads, prepared, prepared_s, prepared_tied, unprepared, unprepared_s (preparation + run),
-    unprepared_tied; the tied sets are names joined by spaces. Problems without a winner are absent.
-    """
-    rows = []
-    for problem in problems(run):
-        own = problem.contenders(peers=False)
-        if not own:
-            continue
-        row = {column: problem.shared[column] for column in ("spec", "weights", "threads")}
-        prepare = {name: float(problem.facts[name].get("prepare_s", 0)) for name in own}
-        both = {name: {key: t + prepare[name] for key, t in rounds.items()} for name, rounds in own.items()}
-        for how, race in (("prepared", own), ("unprepared", both)):
-            result = standings(race, problem.tie_break())
-            first = next(name for name, standing in result.items() if standing.winner)
-            row |= {how: first, f"{how}_s": result[first].time.median}
-            row[f"{how}_tied"] = " ".join(sorted(name for name, standing in result.items() if standing.tied))
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def environment_of(run: str | Path) -> Facts:
     """The facts that all benchmarks of a run share: machine, versions, threads."""
     return _common([problem.shared for problem in problems(run)])

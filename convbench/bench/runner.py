@@ -21,11 +21,14 @@ from convbench.bench.samples import Result, SampleFile
 from convbench.bench.schedule import LEAST_SHARE, Schedule, Task, tasks
 from convbench.bench.tally import Tally
 from convbench.bench.warmup import likenesses
+from convbench.choices import kernels_hash
 from convbench.kernels.jit import code_dir
 from convbench.peers import Peer
 from convbench.suites import Problem
 
 PATIENCE = 60.0
+SAME = ("machine", "cache", "seed", "workspace_limit", "kernels")
+"""Facts in which a run that is continued must agree."""
 COMPILE_PROCESSES = 2
 
 
@@ -107,7 +110,13 @@ class _Run:
             for name in self._contenders:
                 find(name)
         self._file = SampleFile(config.out / SAMPLES)
-        self._facts: Facts = {**environment(), "cache": "hot"}
+        self._facts: Facts = {
+            **environment(),
+            "cache": "hot",
+            "seed": config.seed,
+            "workspace_limit": "none" if config.workspace_limit is None else config.workspace_limit,
+            "kernels": kernels_hash(),
+        }
         self._todo = [task for task in self._all if not self._measured(task)]
         self._started = clock()
         self._schedule = Schedule(self._todo, config.budget, clock)
@@ -117,8 +126,7 @@ class _Run:
         facts = self._file.facts(task.key)
         if not facts:
             return False
-        mine = {"threads": self._config.threads, "machine": self._facts["machine"], "cache": self._facts["cache"]}
-        for name, value in mine.items():
+        for name, value in {"threads": self._config.threads, **{name: self._facts[name] for name in SAME}}.items():
             if facts.get(name) != value:
                 raise RunError(
                     f"{self._file.path} holds a run with {name} = {facts.get(name)}, this one has {value}; "

@@ -41,7 +41,9 @@ class Series:
 
 @dataclass
 class Cell:
-    """One algorithm on one problem. ``status``: ok, weak test, failed, skipped, crashed, timed out or hopeless.
+    """One algorithm on one problem.
+
+    ``status``: ok, weak test, failed, skipped, crashed, timed out, hopeless or out of budget.
 
     ``facts``: the numbers of the record (compile_s, prepare_s, error, workspace_bytes …); ``series`` by process.
     """
@@ -124,12 +126,16 @@ def _benchmark(name: str, series: dict[int, Series], metadata: Facts) -> Benchma
     return Benchmark(runs)
 
 
+GIVEN = {"spec", "weights", "suite", "problem_name", "repro", "members", "algorithm", "name"}
+"""Text that the user chose, in which a slash is part of a layer's name."""
+
+
 def clean(facts: Facts) -> Facts:
     """What pyperf accepts and others may read: scrubbed one-line text, finite numbers, nothing empty."""
     kept: Facts = {}
     for name, value in facts.items():
         if isinstance(value, str):
-            value = scrub(value)
+            value = " ".join(value.split()) if name in GIVEN else scrub(value)
             if not value:
                 continue
         elif not math.isfinite(value):

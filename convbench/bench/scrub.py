@@ -12,7 +12,7 @@ from pathlib import Path
 NOBODY = {"root", "user", "runner", "ubuntu", "admin", "nobody"}
 """User names that name no person, and that occur as words."""
 
-PATH = re.compile(r"(?<![\w.)/])(?:[A-Za-z]:(?=\\)|~)?[/\\](?:[\w.+@-]+[/\\])*([\w.+@-]+)")
+PATH = re.compile(r"(?:file:/*|(?<![\w.)/])(?:[A-Za-z]:(?=\\)|~[\w.-]*)?)[/\\](?:[\w.+@-]+[/\\])*([\w.+@-]+)")
 
 
 def scrub(text: str) -> str:

@@ -83,7 +83,7 @@ class Tally:
         for name in self._waiting:
             cell = self._cells.setdefault(name, Cell(name, ""))
             if not any(series.values for series in cell.series.values()):
-                cell.status, cell.reason = "hopeless", "the budget was over before its turn"
+                cell.status, cell.reason = "out of budget", "the budget was over before its turn"
         for name, cell in self._cells.items():
             cell.series = {process: series for process, series in cell.series.items() if series.values}
             cell.facts = {**self._costs.get(name, {}), **cell.facts}

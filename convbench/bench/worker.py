@@ -121,8 +121,9 @@ class Trials:
         """Prepare, first call, check, calibrate. A contender that fails any of it, or has no time for it, is out."""
         left = max(0.0, end - self._clock())
         if contender.predicted > left:
+            status = "hopeless" if why else "out of budget"
             why = why or f"predicted {contender.predicted:.3g} s; "
-            self._drop(contender, f"{why}not called: {left:.3g} s are left for it")
+            self._drop(contender, f"{why}not called: {left:.3g} s are left for it", status)
             return
         try:
             self._measure(contender, why)

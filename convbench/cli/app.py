@@ -176,12 +176,16 @@ def check(
     ] = None,
     user_files: Files = None,
     kind: Annotated[
-        str, typer.Option(help="Data: normal, integer, scaled, relu or rank1; problems of rank-1 weights get theirs.")
+        str,
+        typer.Option(
+            metavar="A,B,…", help="Data: normal, integer, scaled, relu, rank1; problems of rank-1 weights get theirs."
+        ),
     ] = "normal",
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="Threads of each call.")] = 1,
     batch: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Batch size in place of the problems' own, as --mb.")
     ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write every verdict to this file.")] = None,
 ) -> None:
     """Compare algorithms with the oracle; exit code 1 if any result is beyond its bound.
 
@@ -193,7 +197,7 @@ def check(
     from convbench.cli import checking
 
     texts = [*(problems or []), *(suite or [])] or ["correctness"]
-    failed = checking.run(texts, algorithms, user_files or [], kind, threads, batch)
+    failed = checking.run(texts, algorithms, user_files or [], kind.split(","), threads, batch, out)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +15,7 @@ from convbench.algorithm import algorithms as registered
 from convbench.bench.contender import find
 from convbench.cli.terminal import UserError, console, names_in, problems_of, progress, register_files
 from convbench.data import KINDS
+from convbench.machine import write_atomic
 from convbench.peers import Peer
 from convbench.select import fastest
 from convbench.spec import SpecError, nearest
@@ -23,6 +25,8 @@ from convbench.verify import Verdict
 from convbench.verify import check as compare
 
 AUTO = "auto"
+COLUMNS = ("error", "bound", "relative_error", "weak", "checked", "ok", "reason")
+"""What the file of verdicts says of each, beside algorithm, spec, dtype and kind of data."""
 
 
 @dataclass
@@ -35,8 +39,11 @@ class Tally:
     failed: int = 0
     worst: float = 0.0
     where: str = ""
+    rows: list[dict[str, object]] = field(default_factory=list)
 
-    def add(self, verdict: Verdict) -> None:
+    def add(self, name: str, kind: str, verdict: Verdict) -> None:
+        given = {"algorithm": name, "spec": str(verdict.spec), "dtype": verdict.spec.dtype, "kind": kind}
+        self.rows.append(given | {column: getattr(verdict, column) for column in COLUMNS})
         self.ok += verdict.ok
         self.weak += verdict.ok and verdict.weak
         self.failed += not verdict.ok
@@ -45,12 +52,22 @@ class Tally:
 
 
 def run(
-    texts: Iterable[str], wanted: str | None, files: Sequence[Path], kind: str, threads: int, batch: int | None
+    texts: Iterable[str],
+    wanted: str | None,
+    files: Sequence[Path],
+    kinds: Sequence[str],
+    threads: int,
+    batch: int | None,
+    file: Path | None,
 ) -> int:
-    """Check, print every failure as it comes and a summary at the end; gives the number of failures."""
+    """Check, print every failure as it comes and a summary at the end; gives the number of failures.
+
+    ``file``: where every verdict goes, as CSV.
+    """
     register_files(files)
-    if kind not in KINDS:
-        raise SpecError(f"kind is {kind!r}; {nearest(kind, KINDS)}")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise SpecError(f"kind is {kind!r}; {nearest(kind, KINDS)}")
     contenders = {name: _contender(name) for name in names_in(wanted) or registered()}
     problems = problems_of(texts, batch)
     tallies = {name: Tally() for name in contenders}
@@ -60,9 +77,14 @@ def run(
         for problem in problems:
             for name, contender in contenders.items():
                 bar.update(task, description=f"{problem.spec.name or problem.spec} · {name}")
-                _check(name, contender, problem, kind, threads, tallies[name], out)
+                for kind in kinds:
+                    _check(name, contender, problem, kind, threads, tallies[name], out)
             bar.advance(task)
     _summary(tallies, len(problems), out)
+    if file is not None:
+        frame = pd.DataFrame([row for tally in tallies.values() for row in tally.rows])
+        write_atomic(file, frame.to_csv(index=False, float_format="%.4g"))
+        out.print(f"verdicts: {file}", markup=False, soft_wrap=True)
     return sum(tally.failed for tally in tallies.values())
 
 
@@ -98,7 +120,7 @@ def _check(
         tally.failed += 1
         out.print(f"{name} on {problem}: FAILED: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
         return
-    tally.add(verdict)
+    tally.add(name, kind, verdict)
     if not verdict.ok:
         out.print(str(verdict), markup=False, soft_wrap=True)
 

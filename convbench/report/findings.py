@@ -113,8 +113,9 @@ def _certainty(winners: pd.DataFrame) -> str:
 
 
 def _trouble(frame: pd.DataFrame) -> str | None:
-    """Cells that are neither timed nor refused nor hopeless, by status."""
-    found = frame.loc[~frame["status"].isin(["ok", "skipped", "hopeless"]), "status"].value_counts()
+    """Cells whose contender failed in one way or another, by status."""
+    harmless = ["ok", "skipped", "hopeless", "out of budget"]
+    found = frame.loc[~frame["status"].isin(harmless), "status"].value_counts()
     if found.empty:
         return None
     said = [f"{number} {status}" for status, number in found.items()]

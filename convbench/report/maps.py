@@ -20,6 +20,7 @@ __all__ = ["STATUSES", "applicability_map", "class_map", "time_map"]
 STATUSES: dict[str, tuple[str, str]] = {
     "ok": ("#0072b2", ""),
     "hopeless": ("#9cc9ea", "slow"),
+    "out of budget": ("#b5a9d9", "?"),
     "skipped": ("#e4e7eb", "·"),
     "weak test": ("#e69f00", "weak"),
     "failed": ("#d55e00", "fail"),
@@ -94,7 +95,7 @@ def time_map(frame: pd.DataFrame, winners: pd.DataFrame, styles: Sequence[Style]
     y = alt.Y("label:N", sort=labels, axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=8))
     subtitle = (
         "time ÷ time of the fastest contender; outlined: our winner; dashed: tied with it; "
-        "≈: hopeless, one call or a prediction; ·: not applicable"
+        "≈: hopeless, one call or a prediction; ?: budget over; ·: not applicable"
     )
     layers = _matrix(cells, x, y)
     return stack(*layers, title=title, subtitle=subtitle, width=46 * len(order), height=22 * len(labels))

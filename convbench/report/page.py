@@ -46,7 +46,8 @@ SECTIONS = {
     "applicability": (
         "What ran where",
         "skipped: the algorithm does not apply, for the reason below. hopeless: so slow, by prediction or after one "
-        "call, that it was not timed. failed: its result is wrong. weak test: the data could not have caught an error.",
+        "call, that it was not timed. out of budget: the time was over before its turn; a larger budget measures it. "
+        "failed: its result is wrong. weak test: the data could not have caught an error.",
     ),
 }
 PER_PROBLEM = (

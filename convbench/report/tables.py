@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 BASELINES = ("im2col", "naive", "python_loops")
-GRAVEST = ("failed", "crashed", "timed out", "weak test", "skipped", "hopeless")
+GRAVEST = ("failed", "crashed", "timed out", "weak test", "out of budget", "skipped", "hopeless")
 TEXT = ("winner", "tied_with", "runner_up", "best_peer", "rough", "peer_tied")
 COPIED = ("time", "time_low", "time_high", "peak_fraction", "bandwidth_fraction", "error", "workspace_bytes", "rounds")
 NUMBERS = ("margin", "over_peer", *(f"over_{name}" for name in BASELINES), *COPIED)
