@@ -11,6 +11,7 @@ import numpy as np
 from convbench.algorithm import generation
 from convbench.driver import Kernel, kernel
 from convbench.kernels.threads import available
+from convbench.layouts import LAYOUTS, logical_shape
 from convbench.select import choices, fastest
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
@@ -23,8 +24,10 @@ _DOC = """{ndim}-D convolution of NumPy arrays by the fastest kernel known for t
     [1, 0] (N = C = K = 1) the output is [1, 2].
 
     input (N, C, {image}) or unbatched (C, {image}); weight (K, C / groups, {filter}); bias (K,) or None; float32 or
-    float64, one dtype for all, any strides. stride, padding, dilation: an integer or one per dimension; padding also
-    "same", "valid" or (before, after) pairs. Returns (N, K, {output}), in ``out`` if given.
+    float64, one dtype for all, any strides. layout: "NCHW", "NHWC" (channels last) or "NCHW16c" (``layouts.py``), the
+    names of 2-D at any rank, says how the axes of input and output lie; weight stays as it is. stride, padding,
+    dilation: an integer or one per dimension; padding also "same", "valid" or (before, after) pairs.
+    Returns (N, K, {output}), in ``out`` if given.
 
     algorithm: "auto", or a name of ``list_algorithms()``. threads: None for Numba's current limit capped by the CPU
     affinity. max_error, nonfinite, workspace_limit: constraints on "auto", as in ``fastest``.
@@ -62,18 +65,22 @@ def _convolve(
     x, w = _array(input, "input"), _array(weight, "weight")
     if w.ndim != ndim + 2:
         raise SpecError(f"weight has {w.ndim} dimensions {w.shape}; conv{ndim}d takes {ndim + 2}")
-    if x.ndim not in (ndim + 1, ndim + 2):
+    if layout not in LAYOUTS:
+        raise SpecError(f"layout is {layout!r}; allowed: {', '.join(LAYOUTS)}")
+    rank = ndim + 2 + (layout == "NCHW16c")
+    if x.ndim not in (rank - 1, rank):
         raise SpecError(
-            f"input has {x.ndim} dimensions {x.shape}; conv{ndim}d takes {ndim + 2}, or {ndim + 1} unbatched"
+            f"input has {x.ndim} dimensions {x.shape}; conv{ndim}d takes {rank}, or {rank - 1} unbatched, in {layout}"
         )
     if x.dtype != w.dtype:
         raise DTypeError(f"input is {x.dtype} and weight {w.dtype}; both must have the same dtype")
     if out is not None and not isinstance(out, np.ndarray):
         raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
-    batch = x if x.ndim == ndim + 2 else x[None]
+    batch = x if x.ndim == rank else x[None]
+    channels = w.shape[1] * geometry[3] if isinstance(geometry[3], int) else w.shape[1]
     written = repr((geometry, constraints))  # 1, 1.0 and True are one key of a cache, and not one argument
     state = written, available(constraints[1]), generation(), choices.version()
-    arguments = batch.shape, w.shape, _hashable(geometry), x.dtype, layout, constraints
+    arguments = logical_shape(batch.shape, layout, channels), w.shape, _hashable(geometry), x.dtype, layout, constraints
     try:
         solve = _planned(*arguments, *state)
     except TypeError as error:
@@ -84,8 +91,8 @@ def _convolve(
         return solve(x, w, bias, out)
     if out is None:
         return solve(batch, w, bias)[0]
-    if out.shape != solve.spec.output_shape[1:]:
-        raise SpecError(f"out has shape {out.shape}; this problem gives {solve.spec.output_shape[1:]}")
+    if out.shape != solve.spec.stored_output_shape[1:]:
+        raise SpecError(f"out has shape {out.shape}; this problem gives {solve.spec.stored_output_shape[1:]}")
     solve(batch, w, bias, out[None])
     return out
 

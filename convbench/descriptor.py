@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from convbench.arguments import DTYPES, SpecError
+from convbench.layouts import LAYOUTS
 
-_OPTION = re.compile(r"\s*--dt=(\S*)\s+")
+_OPTION = re.compile(r"\s*--(dt|layout)=(\S*)\s+")
 _KEY = re.compile(r"(mb|g|[io]c|[iokspd][dhw])([0-9]*)")
 _NAME = re.compile(r'n(?:"([^"]*?)(?:\*([0-9]+))?"|([^"\s]*?))(?:\*([0-9]+))?$')
 _EXPECTED = 'one of the keys g mb ic oc, or i o k s p d followed by d, h or w, or n"name" at the end'
@@ -53,7 +54,7 @@ def _implied_padding(i: int, span: int) -> int:
     return max(0, (span - i) // 2)
 
 
-def text(N: int, C: int, K: int, groups: int, dtype: str, axes: list[Axis]) -> str:
+def text(N: int, C: int, K: int, groups: int, dtype: str, layout: str, axes: list[Axis]) -> str:
     """The shortest descriptor: one letter for all axes when they agree; `o` is always written."""
     letters = "dhw"[-len(axes) :]
     if len(set(axes)) == 1:
@@ -68,6 +69,7 @@ def text(N: int, C: int, K: int, groups: int, dtype: str, axes: list[Axis]) -> s
     return "".join(
         [
             f"--dt={DTYPES[dtype]} " if dtype != "float32" else "",
+            f"--layout={layout} " if layout != "NCHW" else "",
             f"g{groups}" if groups != 1 else "",
             f"mb{N}ic{C}{keys('i', i)}oc{K}{keys('o', o)}{keys('k', k)}",
             keys("s", s) if any(stride != 1 for stride in s) else "",
@@ -78,17 +80,19 @@ def text(N: int, C: int, K: int, groups: int, dtype: str, axes: list[Axis]) -> s
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The arguments of ConvSpec that a descriptor means, `--dt=f64 ` in front and `n"name*repeats"` included.
+    """The arguments of ConvSpec that a descriptor means, options in front and `n"name*repeats"` included.
 
     Raises DescriptorError with the column of what could not be read.
     """
     text = text.rstrip()
-    dtype, start = "float32", len(text) - len(text.lstrip())
-    if option := _OPTION.match(text):
-        names = {short: name for name, short in DTYPES.items()}
-        if option[1] not in names:
-            raise DescriptorError(f"--dt is {option[1]!r}; allowed: {', '.join(names)}", option.start(1) + 1)
-        dtype, start = names[option[1]], option.end()
+    start = len(text) - len(text.lstrip())
+    values = {"dt": {short: name for name, short in DTYPES.items()}, "layout": {name: name for name in LAYOUTS}}
+    chosen = {"dt": "float32", "layout": "NCHW"}
+    while option := _OPTION.match(text, start):
+        key, value = option.groups()
+        if value not in values[key]:
+            raise DescriptorError(f"--{key} is {value!r}; allowed: {', '.join(values[key])}", option.start(2) + 1)
+        chosen[key], start = values[key][value], option.end()
     numbers, columns, name, repeats = _scan(text, start)
     for key, what in {"ic": "input channels", "oc": "output channels"}.items():
         if key not in numbers:
@@ -104,7 +108,8 @@ def parse(text: str) -> dict[str, Any]:
         "padding": [(p, max(0, _span(o, k, s, d) - i - p)) for i, o, k, s, p, d in axes],
         "dilation": [axis.d for axis in axes],
         "groups": G,
-        "dtype": dtype,
+        "dtype": chosen["dt"],
+        "layout": chosen["layout"],
         "name": name,
         "repeats": repeats,
     }

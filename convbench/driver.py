@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 
 from convbench.algorithm import Algorithm, Phases, Unsupported, get
 from convbench.arguments import integer
-from convbench.kernels.layout import aligned_empty
+from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
+from convbench.kernels.relayout import from_planes, to_planes
 from convbench.kernels.threads import available
+from convbench.machine import Machine
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
 MAX_SCRATCH = 4  # buffers kept between calls, for all kernels together
@@ -53,12 +56,21 @@ def _check_out(out: Any, spec: ConvSpec, inputs: tuple[Any, ...]) -> None:
         raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
     if out.dtype != spec.np_dtype:
         raise DTypeError(f"out has dtype {out.dtype}; this problem gives {spec.np_dtype}")
-    if out.shape != spec.output_shape:
-        raise SpecError(f"out has shape {out.shape}; this problem gives {spec.output_shape}")
+    if out.shape != spec.stored_output_shape:
+        raise SpecError(f"out has shape {out.shape}; this problem gives {spec.stored_output_shape}")
     if not out.flags.writeable:
         raise SpecError("out is read-only; it must be writable")
     if any(given is not None and np.may_share_memory(out, np.asarray(given)) for given in inputs):
         raise SpecError("out overlaps an input; it must have memory of its own")
+
+
+def _rest(limit: int | None, own: int, spec: ConvSpec) -> int | None:
+    """What ``limit`` leaves for the algorithm beside ``own`` bytes of images; Unsupported if not even those fit."""
+    if limit is None:
+        return None
+    if own > limit:
+        raise Unsupported(f"the images of {spec} in NCHW need {own} bytes of workspace; the limit is {limit}")
+    return limit - own
 
 
 class Kernel:
@@ -66,21 +78,28 @@ class Kernel:
 
     ``algorithm`` name · ``plan`` · ``threads`` · ``workspace_bytes`` scratch that a call uses · ``error_bound``
     promised max|y − y*| / max √(x² ⋆ w²) · ``why`` one line: how it was chosen. Safe to call from several threads.
+
+    Algorithms work on NCHW: input and output of another layout pass through images in the scratch, counted in it.
     """
 
     def __init__(
         self, algorithm: Algorithm, spec: ConvSpec, threads: int, workspace_limit: int | None, why: str
     ) -> None:
-        reason = algorithm.supports(spec)
+        planned = spec.replace(layout="NCHW")
+        reason = algorithm.supports(planned)
         if reason is not None:
             raise Unsupported(f"{algorithm.name} cannot solve {spec}: {reason}")
         self._algorithm = algorithm
         self.algorithm = algorithm.name
         self.spec = spec
         self.threads = threads
-        planned = spec if spec.N else spec.replace(input_shape=(1, *spec.input_shape[1:]))  # an empty batch never runs
-        self.plan = algorithm.plan(planned, threads, workspace_limit)
-        self.workspace_bytes = int(algorithm.workspace(self.plan))
+        if not spec.N:  # an empty batch never runs
+            planned = planned.replace(input_shape=(1, *spec.input_shape[1:]))
+        shapes = (planned.input_shape, planned.output_shape) if spec.layout != "NCHW" else ()
+        self._images = [(shape, spec.np_dtype) for shape in shapes]
+        self._own = scratch_bytes(self._images)
+        self.plan = algorithm.plan(planned, threads, _rest(workspace_limit, self._own, spec))
+        self.workspace_bytes = self._own + int(algorithm.workspace(self.plan))
         if workspace_limit is not None and self.workspace_bytes > workspace_limit:
             raise Unsupported(
                 f"{algorithm.name} needs {self.workspace_bytes} bytes of workspace for {spec}; "
@@ -106,7 +125,7 @@ class Kernel:
         return Layer(self, self._algorithm.prepare(self.plan, weight), None if bias is None else bias.copy())
 
     def _input(self, input: Any) -> np.ndarray:
-        return operand(input, self.spec.input_shape, self.spec.np_dtype, "input")
+        return operand(input, self.spec.stored_input_shape, self.spec.np_dtype, "input")
 
     def _weight(self, weight: Any) -> np.ndarray:
         return operand(weight, self.spec.weight_shape, self.spec.np_dtype, "weight")
@@ -117,7 +136,7 @@ class Kernel:
     def _output(self, out: np.ndarray | None, *reads: Any) -> np.ndarray:
         """A C-contiguous array to compute into: ``out`` itself where its memory allows. reads: as given."""
         if out is None:
-            return np.empty(self.spec.output_shape, self.spec.np_dtype)
+            return np.empty(self.spec.stored_output_shape, self.spec.np_dtype)
         _check_out(out, self.spec, reads)
         usable = out.flags.c_contiguous and out.flags.aligned
         return out if usable else np.empty(out.shape, out.dtype)
@@ -143,7 +162,18 @@ class Kernel:
 
     def _run(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray) -> None:
         with self._work() as work:
-            self._algorithm.run(self.plan, x, state, bias, y, work)
+            if not self._images:
+                self._algorithm.run(self.plan, x, state, bias, y, work)
+                return
+            before, after = carve(work[: self._own], self._images)
+            to_planes(x, before, self.spec.layout, self.threads)
+            self._algorithm.run(self.plan, before, state, bias, after, work[self._own :])
+            from_planes(after, y, self.spec.layout, self.threads)
+
+    def predicted(self, machine: Machine) -> float:
+        """Seconds of a prepared call: the algorithm's cost, and the images of another layout written and read."""
+        moved = 2 * sum(prod(shape) for shape, _ in self._images) * self.spec.itemsize
+        return float(self._algorithm.cost(self.plan, machine)) + machine.byte_time(moved, self.threads)
 
 
 class Layer:
@@ -163,7 +193,12 @@ class Layer:
         return _delivered(y, out)
 
     def time_phases(self, input: Any, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
-        """Seconds that each phase of one call takes, in the order they run; one entry, "run", if it has no phases."""
+        """Seconds that each phase of one call takes, in the order they run; one entry, "run", if it has no phases.
+
+        Those of the algorithm alone, on NCHW: raises SpecError for another layout.
+        """
+        if self.kernel.spec.layout != "NCHW":
+            raise SpecError(f"layout is {self.kernel.spec.layout!r}; phases are timed for: 'NCHW'")
         kernel, x = self.kernel, self.kernel._input(input)
         y = kernel._output(None)
         run = kernel._algorithm.run

@@ -131,7 +131,7 @@ def _candidate(
     elif nonfinite == "local" and not algorithm.local:
         reason = "spreads NaN and infinity beyond the outputs that read them"
     here = machine.current()
-    predicted = algorithm.cost(kernel.plan, here) + (0 if prepared else algorithm.prepare_cost(kernel.plan, here))
+    predicted = kernel.predicted(here) + (0 if prepared else algorithm.prepare_cost(kernel.plan, here))
     measured = known.get(name)
     if measured and workspace_limit is not None and kernel.workspace_bytes != _unlimited(name, spec, threads):
         measured = None  # it was another plan that was timed

@@ -23,6 +23,7 @@ from convbench.arguments import (
     shape,
 )
 from convbench.descriptor import DescriptorError
+from convbench.layouts import LAYOUTS, stored_shape
 
 __all__ = ["ConvSpec", "DTypeError", "DescriptorError", "SpecError", "nearest"]
 
@@ -34,7 +35,8 @@ class ConvSpec:
     input_shape (N, C, *spatial), N may be 0; weight_shape (K, C / groups, *filter).
     stride, dilation: an integer, or one per spatial dimension.
     padding: an integer, one per spatial dimension, "same", "valid", or a (before, after) pair per dimension;
-    kept as pairs. dtype: float32 or float64. layout: "NCHW", channels first at any rank.
+    kept as pairs. dtype: float32 or float64. layout: "NCHW", "NHWC" or "NCHW16c" (``layouts.py``): how input and output
+    lie in memory, at any rank; shapes here stay logical, and filters are (K, C / groups, *filter) always.
     name and repeats (how often a network runs the problem) say where it comes from and are not compared.
 
     Specs that differ only in trailing padding that no filter position reads are equal.
@@ -88,8 +90,8 @@ class ConvSpec:
         self._validate()
 
     def _validate(self) -> None:
-        if self.layout != "NCHW":
-            raise SpecError(f"layout is {self.layout!r}; allowed: 'NCHW'")
+        if self.layout not in LAYOUTS:
+            raise SpecError(f"layout is {self.layout!r}; allowed: {', '.join(LAYOUTS)}")
         if self.C % self.G or self.K % self.G:
             raise SpecError(f"groups is {self.G}; allowed: a divisor of both C = {self.C} and K = {self.K}")
         if self.weight_shape[1] * self.G != self.C:
@@ -159,6 +161,16 @@ class ConvSpec:
         return tuple((i + before + after - k) // s + 1 for i, (before, after), k, s in axes)
 
     @property
+    def stored_input_shape(self) -> tuple[int, ...]:
+        """Shape of the input array: `input_shape` with the axes of the layout."""
+        return stored_shape(self.input_shape, self.layout)
+
+    @property
+    def stored_output_shape(self) -> tuple[int, ...]:
+        """Shape of the output array: `output_shape` with the axes of the layout."""
+        return stored_shape(self.output_shape, self.layout)
+
+    @property
     def output_shape(self) -> tuple[int, ...]:
         """(N, K, *output_spatial)."""
         return (self.N, self.K, *self.output_spatial)
@@ -220,11 +232,13 @@ class ConvSpec:
         before = [pair[0] for pair in self.padding]
         sizes = zip(self.spatial, self.output_spatial, self.filter, self.stride, before, self.dilation, strict=True)
         axes = [descriptor.Axis(*axis) for axis in sizes]
-        return descriptor.text(self.N, self.C, self.K, self.G, self.dtype, axes)
+        return descriptor.text(self.N, self.C, self.K, self.G, self.dtype, self.layout, axes)
 
     @classmethod
     def parse(cls, text: str) -> ConvSpec:
         """The problem of one descriptor, name and repeats included: `--dt=f64 mb1ic3ih8oc4kh3n"net:conv1*2"`.
+
+        `--dt=f64` and `--layout=NHWC` may stand in front.
 
         Raises DescriptorError with the column of what could not be read.
         """

@@ -17,6 +17,7 @@ from convbench.algorithm import Algorithm, get
 from convbench.data import arrays
 from convbench.driver import Kernel, Layer, checked_limits, operand
 from convbench.kernels.threads import available
+from convbench.layouts import logical, stored
 from convbench.reference import oracle, outputs
 from convbench.spec import ConvSpec, SpecError
 
@@ -142,18 +143,19 @@ def check(
     checked_limits(threads, workspace_limit)
     planned = Kernel(algorithm, spec, available(threads), workspace_limit, "checked")
     facts = truth(spec, kind, seed)
-    before = [given.tobytes() for given in facts.operands]
-    x, w, bias = (operand(given, given.shape, spec.np_dtype, "operand") for given in facts.operands)
+    given = facts.operands if spec.layout == "NCHW" else (stored(facts.operands[0], spec.layout), *facts.operands[1:])
+    before = [array.tobytes() for array in given]
+    x, w, bias = (operand(array, array.shape, spec.np_dtype, "operand") for array in given)
     layer = Layer(planned, algorithm.prepare(planned.plan, w), bias)  # Kernel.prepare would hand over copies
 
     def attempt() -> Verdict:
-        y = np.full(spec.output_shape, np.nan, spec.np_dtype)
+        y = np.full(spec.stored_output_shape, np.nan, spec.np_dtype)
         planned.poison()
-        return judge(algorithm, spec, layer(x, out=y), facts, planned.error_bound)
+        return judge(algorithm, spec, logical(layer(x, out=y), spec.layout, spec.K), facts, planned.error_bound)
 
     first, second = attempt(), attempt()
     verdict = second if first.ok else first
-    if before != [given.tobytes() for given in facts.operands]:
+    if before != [array.tobytes() for array in given]:
         truth.cache_clear()
         return replace(verdict, ok=False, reason="an operand was written")
     return verdict

@@ -16,6 +16,7 @@ from convbench.bench.environment import Facts
 from convbench.bench.jitclock import JitClock
 from convbench.bench.rounds import Clock
 from convbench.driver import Kernel
+from convbench.layouts import logical
 from convbench.machine import Machine
 from convbench.peers import Peer
 from convbench.spec import ConvSpec
@@ -47,12 +48,14 @@ class Contender:
         self._algorithm = contender
         self._clock = clock
         missing = contender.available() if isinstance(contender, Peer) else None
+        if isinstance(contender, Peer) and spec.layout != "NCHW":
+            missing = missing or "rivals are raced on NCHW"
         if reason := missing or contender.supports(spec):
             raise Unsupported(reason)
         self.spec = spec
         self._kernel = Kernel(contender, spec, threads, workspace_limit, "benchmark")
         plan = self._kernel.plan
-        self.predicted = float(contender.cost(plan, machine))
+        self.predicted = self._kernel.predicted(machine)
         self.call: Callable[..., Any] = lambda: None
         self.facts: Facts = {
             "peer": int(self.peer),
@@ -83,8 +86,9 @@ class Contender:
             native, seconds = self._apart(self.call)
             y = algorithm.export(self._kernel.plan, native)
         else:
-            out = np.full(self.spec.output_shape, np.nan, self.spec.np_dtype)
+            out = np.full(self.spec.stored_output_shape, np.nan, self.spec.np_dtype)
             y, seconds = self._apart(partial(self.call, out=out))
+            y = logical(y, self.spec.layout, self.spec.K)
         self.facts["first_s"] = seconds
         verdict = judge(algorithm, self.spec, y, truth, self._kernel.error_bound)
         self.facts |= {"error": verdict.error, "relative_error": verdict.relative_error}

@@ -21,6 +21,7 @@ from convbench.bench.orders import Job
 from convbench.bench.probes import Probe
 from convbench.bench.rounds import LONG_CALL, Clock, Emit, Racer, calibrated, race, timed
 from convbench.bench.threads import limited_threads
+from convbench.layouts import stored
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 from convbench.verify import Truth, truth
@@ -46,7 +47,7 @@ def work(job: Job, probes: Sequence[Probe], machine: Machine, clock: Clock, emit
         emit({"event": "begin", "algorithm": "", "stage": "oracle"})
         answer = truth(planned[0].spec, job.weights if job.weights != "dense" else "normal", job.seed)
         end = clock() + job.seconds
-        racers = Trials(job, answer, clock, emit).select(planned)
+        racers = Trials(job, answer, clock, emit, planned[0].spec.layout).select(planned)
         race(racers, {probe.name: probe.call for probe in probes}, end - clock(), clock, Random(job.seed), emit)
 
 
@@ -79,12 +80,13 @@ def cell(name: str, status: str, reason: str = "", facts: Facts | None = None, l
 class Trials:
     """First calls: who is right, and who is fast enough to race."""
 
-    def __init__(self, job: Job, answer: Truth, clock: Clock, emit: Emit) -> None:
+    def __init__(self, job: Job, answer: Truth, clock: Clock, emit: Emit, layout: str = "NCHW") -> None:
         self._share = job.seconds
         self._answer = answer
         self._clock = clock
         self._emit = emit
-        self._x = answer.operands[0].copy()
+        self._given = stored(answer.operands[0], layout)
+        self._x = self._given.copy()
         self._best = float("inf")  # seconds per call, measured
         self._entered: list[tuple[Racer, Contender, str]] = []
 
@@ -136,8 +138,8 @@ class Trials:
         self._begin(contender, "first call")
         verdict = contender.first(self._answer)
         first = float(contender.facts["first_s"])
-        if not np.array_equal(self._x, self._answer.operands[0]):
-            self._x[...] = self._answer.operands[0]
+        if not np.array_equal(self._x, self._given):
+            self._x[...] = self._given
             self._drop(contender, "it wrote its input", "failed")
         elif not verdict.ok:
             self._drop(contender, verdict.reason, "failed")
