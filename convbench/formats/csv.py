@@ -44,8 +44,8 @@ def dumps(specs: Iterable[ConvSpec]) -> str:
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow((*COLUMNS, "occurrences", "example"))
     for spec in specs:
-        if (spec.ndim, spec.N, spec.dtype) != (2, 1, "float32"):
-            raise SpecError(f"problem is {spec}; allowed in a CSV row: 2-D, batch 1, float32")
+        if (spec.ndim, spec.N, spec.dtype, spec.layout) != (2, 1, "float32", "NCHW"):
+            raise SpecError(f"problem is {spec}; allowed in a CSV row: 2-D, batch 1, float32, NCHW")
         sides = (side for pair in spec.padding for side in pair)
         window = (*spec.filter, *spec.stride, *sides, *spec.dilation)
         rows.writerow((spec.C, *spec.spatial, spec.K, *window, spec.groups, spec.repeats, spec.name))
