@@ -21,7 +21,7 @@ _EXPECTED = 'one of the keys g mb ic oc, or i o k s p d followed by d, h or w, o
 
 
 class DescriptorError(SpecError):
-    """A descriptor that cannot be read. Columns and lines count from 1."""
+    """A descriptor, or a line in another format, that cannot be read. Columns and lines count from 1."""
 
     def __init__(self, reason: str, column: int, line: int | None = None, path: str | None = None) -> None:
         super().__init__(reason, column, line, path)

@@ -182,6 +182,13 @@ class ConvSpec:
         return tuple((before, max(0, (o - 1) * s + k - i - before)) for o, s, k, i, (before, _) in axes)
 
     @property
+    def symmetric_padding(self) -> tuple[int, ...] | None:
+        """One padding per dimension, for both its sides, that gives the same problem; None if there is none."""
+        axes = zip(self.spatial, self.padding, self.effective_filter, self.stride, self.output_spatial, strict=True)
+        same = all((i + 2 * before - k) // s + 1 == o for i, (before, _), k, s, o in axes)
+        return tuple(before for before, _ in self.padding) if same else None
+
+    @property
     def macs(self) -> int:
         """Multiply-adds of the direct sum, padding included: N K P Q (C / G) R S."""
         return math.prod(self.output_shape) * math.prod(self.weight_shape[1:])

@@ -75,6 +75,14 @@ def test_canonical_padding_is_the_least_with_this_output(spec):
             assert spec.replace(padding=less).output_spatial != spec.output_spatial
 
 
+@given(specs())
+def test_symmetric_padding_is_the_leading_one_where_both_sides_may_have_it(spec):
+    before = tuple(pair[0] for pair in spec.padding)
+    fits = all(i + 2 * p >= k for i, p, k in zip(spec.spatial, before, spec.effective_filter, strict=True))
+    same = fits and spec.replace(padding=before) == spec
+    assert spec.symmetric_padding == (before if same else None)
+
+
 @given(specs(), st.integers(0, 5))
 def test_more_trailing_padding_matters_only_when_it_adds_outputs(spec, extra):
     more = spec.replace(padding=[(before, after + extra) for before, after in spec.padding])

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from convbench.arguments import DTYPES, nearest
+from convbench.formats.text import file_text, label
 from convbench.spec import ConvSpec, DescriptorError, SpecError
 
 WEIGHTS = ("dense", "rank1")
@@ -63,14 +64,13 @@ def dumps(specs: Iterable[ConvSpec]) -> str:
 def _name(spec: ConvSpec) -> str:
     if re.search(r'["\r\n]', spec.name):
         raise SpecError(f"name is {spec.name!r}; allowed in a descriptor: one line without double quotes")
-    repeats = f"*{spec.repeats}" if spec.repeats > 1 or re.search(r"\*[0-9]+$", spec.name) else ""
-    return f'n"{spec.name}{repeats}"' if spec.name or repeats else ""
+    return f'n"{label(spec)}"' if label(spec) else ""
 
 
 def read_entries(path: str | Path) -> list[Entry]:
     """As `read`, with each problem's class of weights and the file that lists it."""
     path = Path(path)
-    return list(entries(_file_text(path), path))
+    return list(entries(file_text(path), path))
 
 
 def entries(text: str, path: Path | None = None) -> Iterator[Entry]:
@@ -125,17 +125,10 @@ def _batch(token: str, column: int, path: Path | None, options: _Options, parent
     if file.resolve() in parents:
         raise DescriptorError(f"--batch: {file} includes itself", column)
     try:
-        text = _file_text(file)
+        text = file_text(file)
     except OSError as error:
         raise DescriptorError(f"--batch: cannot read {file}: {error.strerror}", column) from error
     yield from _entries(text, file, options, parents)
-
-
-def _file_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DescriptorError(f"expected UTF-8 text; byte {error.start} is not", 1, 1, str(path)) from error
 
 
 def _with_option(options: _Options, token: str, column: int) -> _Options:

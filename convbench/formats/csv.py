@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from convbench.formats.text import file_text
 from convbench.spec import ConvSpec, SpecError
 
 COLUMNS = (
@@ -22,11 +23,7 @@ COLUMNS = (
 
 def read(path: str | Path) -> list[ConvSpec]:
     """The layers of a CSV file. Raises OSError, or SpecError with file, line and column name."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path}:1: expected UTF-8 text; byte {error.start} is not") from error
-    return loads(text, str(path))
+    return loads(file_text(path, "utf-8-sig"), str(path))
 
 
 def loads(text: str, path: str = "<text>") -> list[ConvSpec]:
