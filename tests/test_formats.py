@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_spec import specs
 
-from convbench.formats import benchdnn, csv
+from convbench.formats import benchdnn, csv, deepbench, miopen
 from convbench.spec import ConvSpec, DescriptorError, SpecError
 
 CONV = "mb1ic3ih8oc4oh6kh3"
@@ -20,6 +20,18 @@ def listed(specs):
 
 
 NAMES = st.text(st.characters(exclude_characters='"\r\n', codec="utf-8"), max_size=12)
+
+
+@st.composite
+def symmetric(draw: st.DrawFn) -> ConvSpec:
+    """Problems with the same padding on both sides, a name and repeats."""
+    spec = draw(specs())
+    before = [pair[0] for pair in spec.padding]
+    reach = zip(spec.spatial, before, spec.effective_filter, strict=True)
+    assume(all(i + 2 * p >= k for i, p, k in reach))
+    return spec.replace(
+        padding=before, dtype="float32", name=draw(NAMES.map(str.strip)), repeats=draw(st.integers(1, 99))
+    )
 
 
 @given(st.lists(st.tuples(specs(), NAMES, st.integers(1, 99)), max_size=4))
@@ -197,3 +209,17 @@ def test_csv_without_columns():
 def test_what_no_csv_row_holds(spec):
     with pytest.raises(SpecError, match="allowed in a CSV row: 2-D, batch 1, float32"):
         csv.dumps([spec])
+
+
+@pytest.mark.parametrize("write", [deepbench.dumps, miopen.dumps])
+@pytest.mark.parametrize("name", ["a\nb", " a", "a\r"])
+def test_names_that_no_comment_holds(write, name: str) -> None:
+    with pytest.raises(SpecError, match=r"name is .* allowed in a comment: one line without blanks at its ends"):
+        write([SPEC.replace(name=name)])
+
+
+@pytest.mark.parametrize("format", [deepbench, miopen])
+def test_names_that_a_comment_holds(format):
+    problems = [SPEC.replace(name=name) for name in ("a\\", "a # b", "a // b", "a*2", "# a", "*3", "/* a", "| a")]
+    problems += [spec.replace(repeats=7) for spec in problems]
+    assert listed(format.loads(format.dumps(problems))) == listed(problems)
