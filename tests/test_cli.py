@@ -19,6 +19,7 @@ from convbench.bench import calibrate, runner
 from convbench.bench.records import cells
 from convbench.cli.app import app
 from convbench.cli.benchmark import fresh_directory
+from convbench.cli.terminal import batched
 from convbench.formats import benchdnn, csv
 from convbench.select import fastest
 from convbench.spec import ConvSpec
@@ -107,6 +108,8 @@ def test_help_needs_no_numba() -> None:
         (["explain", PROBLEM, "--max-error", "-1"], ["max_error is -1.0", "> 0"]),
         (["shapes", "smoke", "--to", "cvs"], ["--to is 'cvs'", "did you mean 'csv'?"]),
         (["shapes", "audio", "--to", "csv"], ["allowed in a CSV row: 2-D"]),
+        (["shapes", "mobilenetv2", "--to", "deepbench"], ["allowed in a DeepBench row: 2-D"]),
+        (["shapes", "audio", "--to", "miopen"], ["allowed in a command of MIOpenDriver: 2-D"]),
         (["report", "missing"], ["missing", "No such file"]),
         (["bench", "smoke", "--algorithms", "dirct"], ["did you mean 'direct'?"]),
         (["bench", "defualt"], ["did you mean 'default'?"]),
@@ -247,6 +250,28 @@ def test_shapes_convert_there_and_back(suite: str, tmp_path: Path) -> None:
         assert [(spec.name, spec.repeats) for spec in found] == [(spec.name, spec.repeats) for spec in original]
 
 
+@pytest.mark.parametrize(("suite", "to"), [("vgg16", "deepbench"), ("mobilenetv2", "miopen")])
+def test_shapes_in_the_formats_of_other_projects(suite: str, to: str, tmp_path: Path) -> None:
+    path = tmp_path / "layers"
+    path.write_text(run("shapes", suite, "--to", to, "--batch", "8").stdout)
+    found = [problem.spec for problem in suites.resolve(str(path))]
+    expected = [batched(problem, 8).spec for problem in suites.load(suite)]
+    assert found == expected
+    assert [(spec.name, spec.repeats) for spec in found] == [(spec.name, spec.repeats) for spec in expected]
+
+
+def test_shapes_tell_what_a_log_has_besides(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    lines = (
+        f"onednn_verbose,primitive,exec,cpu,convolution,jit,{direction},src_f32::blocked:a::f0,,,mb1_ic3oc4_ih8oh6kh3,1"
+        for direction in ("forward_training", "backward_data", "forward_training")
+    )
+    path.write_text("\n".join(lines))
+    result = run("shapes", path)
+    assert "1 distinct problem, 2 occurrences" in result.stdout
+    assert result.stderr == f"convbench: warning: {path}: convolutions left out: 1 backward f32\n"
+
+
 def test_shapes_keep_the_class_of_weights(tmp_path: Path) -> None:
     path = tmp_path / "images.txt"
     path.write_text(run("shapes", "images", "--to", "benchdnn").stdout)
@@ -273,9 +298,9 @@ def test_an_interrupted_run_says_how_to_resume(tmp_path: Path, monkeypatch: pyte
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "run", interrupted)
-    result = run("bench", PROBLEM, "--algorithms", "direct,im2col", "--threads", 1, "--out", tmp_path / "a run")
+    result = run("bench", PROBLEM, "--algorithms", "direct,im2col", "--batch", 2, "--out", tmp_path / "a run")
     assert result.exit_code == 130
-    command = f"convbench bench {PROBLEM} --algorithms direct,im2col --threads 1 --budget 300 --out '{tmp_path}/a run'"
+    command = f"convbench bench {PROBLEM} --algorithms direct,im2col --batch 2 --budget 300 --out '{tmp_path}/a run'"
     assert result.stderr == f"convbench: interrupted; what was measured is kept. Resume with: {command}\n"
 
 

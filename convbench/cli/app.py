@@ -90,12 +90,13 @@ def _top(
     """Which convolution algorithm should I use for this problem on this machine?
 
     Problems are named by suite (default, resnet50, images, …, all), by descriptor in
-    benchdnn's notation (mb1ic64ih56oc64oh56kh3ph1), by a file of descriptors, or by a .csv file.
+    benchdnn's notation (mb1ic64ih56oc64oh56kh3ph1), or by a file: descriptors, .csv, an
+    .onnx model, DeepBench's rows, MIOpenDriver's command lines, a verbose log of oneDNN.
     """
 
 
 Problems = Annotated[
-    list[str] | None, typer.Argument(help="Suites, descriptors, files of descriptors, .csv files.", show_default=False)
+    list[str] | None, typer.Argument(help="Suites, descriptors, files in any format.", show_default=False)
 ]
 Names = Annotated[
     str | None, typer.Option("--algorithms", metavar="A,B,…", help="Only these algorithms. (default: every one)")
@@ -106,6 +107,9 @@ Files = Annotated[
 ]
 Threads = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Threads of each call. (default: one per core allowed)")
+]
+Batch = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Batch size in place of the problems' own, as --mb.")
 ]
 
 
@@ -127,6 +131,7 @@ def bench(
     peers: Annotated[
         bool, typer.Option("--peers", help="Also the rivals that need packages of their own, such as torch.")
     ] = False,
+    batch: Batch = None,
 ) -> None:
     """Measure which algorithm is fastest on each problem, and write the report.
 
@@ -136,13 +141,15 @@ def bench(
     [bold]Examples[/bold]
     convbench bench
     convbench bench resnet50 images --budget 600
+    convbench bench my_model.onnx
     convbench bench mb1ic64ih56oc64oh56kh3ph1 --algorithms direct,im2col,winograd_4x4_3x3
     convbench bench smoke --with my_algorithm.py --threads 1 --out results/mine
     """
     from convbench.cli import benchmark
 
     directory = out or benchmark.fresh_directory()
-    asked = benchmark.Request(problems or ["default"], algorithms, user_files or [], threads, budget, directory, peers)
+    named = problems or ["default"]
+    asked = benchmark.Request(named, algorithms, user_files or [], threads, budget, directory, peers, batch)
     raise typer.Exit(0 if benchmark.run(asked) else 1)
 
 
@@ -182,9 +189,7 @@ def check(
         ),
     ] = "normal",
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="Threads of each call.")] = 1,
-    batch: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Batch size in place of the problems' own, as --mb.")
-    ] = None,
+    batch: Batch = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write every verdict to this file.")] = None,
 ) -> None:
     """Compare algorithms with the oracle; exit code 1 if any result is beyond its bound.
@@ -203,7 +208,7 @@ def check(
 
 @app.command()
 def explain(
-    problems: Annotated[list[str], typer.Argument(help="Suites, descriptors, files of descriptors, .csv files.")],
+    problems: Annotated[list[str], typer.Argument(help="Suites, descriptors, files in any format.")],
     threads: Threads = None,
     max_error: Annotated[
         float | None,
@@ -265,15 +270,19 @@ def machine(
 
 @app.command()
 def shapes(
-    source: Annotated[str, typer.Argument(help="A suite, a descriptor, a file of descriptors, a .csv file.")],
-    to: Annotated[str | None, typer.Option(metavar="csv|benchdnn", help="Write the problems in this format.")] = None,
+    source: Annotated[str, typer.Argument(help="A suite, a descriptor, a file in any format.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="benchdnn|csv|deepbench|miopen", help="Write the problems in this format.")
+    ] = None,
+    batch: Batch = None,
 ) -> None:
     """Count the problems of a list, or convert it (the problems to standard output, the count to standard error).
 
     [bold]Examples[/bold]
     convbench shapes resnet50
     convbench shapes layers.csv --to benchdnn > layers.txt
+    convbench shapes model.onnx --batch 8 --to miopen
     """
     from convbench.cli import listings
 
-    listings.shapes(source, to)
+    listings.shapes(source, to, batch)

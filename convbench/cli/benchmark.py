@@ -27,7 +27,7 @@ from convbench.bench.contender import find
 from convbench.bench.crew import WorkerError
 from convbench.bench.remember import measured
 from convbench.bench.samples import RecordError
-from convbench.cli.terminal import Interrupted, UserError, console, names_in, register_files
+from convbench.cli.terminal import Interrupted, UserError, batched, console, names_in, register_files
 from convbench.kernels.threads import available
 from convbench.machine import describe
 from convbench.units import count
@@ -50,6 +50,7 @@ class Request:
     budget: float
     out: Path
     peers: bool
+    batch: int | None = None
 
     def command(self) -> str:
         """The command line that continues this run."""
@@ -57,6 +58,7 @@ class Request:
         words += ["--algorithms", self.algorithms] if self.algorithms else []
         words += [word for file in self.files for word in ("--with", str(file))]
         words += ["--threads", str(self.threads)] if self.threads else []
+        words += ["--batch", str(self.batch)] if self.batch is not None else []
         words += ["--budget", f"{self.budget:g}", *(["--peers"] if self.peers else []), "--out", str(self.out)]
         return shlex.join(words)
 
@@ -71,7 +73,7 @@ def run(asked: Request) -> bool:
     """Measure, write the report, remember the winners, print them; False if one of ours was wrong or crashed."""
     register_files(asked.files)
     config = runner.Config(
-        problems=[problem for text in asked.problems for problem in suites.resolve(text)],
+        problems=[batched(problem, asked.batch) for text in asked.problems for problem in suites.resolve(text)],
         contenders=asked.contenders(),
         out=asked.out,
         budget=asked.budget,

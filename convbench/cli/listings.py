@@ -12,13 +12,13 @@ from rich.table import Table
 from convbench import algorithm as registry
 from convbench import machine as constants
 from convbench.cli.terminal import console, problems_of, register_files
-from convbench.formats import benchdnn, csv
+from convbench.formats import benchdnn, csv, deepbench, miopen
 from convbench.machine import Machine
 from convbench.spec import SpecError, nearest
 from convbench.suites import Problem
 from convbench.units import count, percent, rate, seconds, size
 
-FORMATS = ("benchdnn", "csv")
+WRITERS = {"benchdnn": benchdnn.dumps, "csv": csv.dumps, "deepbench": deepbench.dumps, "miopen": miopen.dumps}
 
 
 def explain(texts: Iterable[str], files: Sequence[Path], constraints: Mapping[str, Any]) -> None:
@@ -77,18 +77,18 @@ def _limits(limits: Machine) -> dict[str, str]:
     }
 
 
-def shapes(source: str, to: str | None) -> None:
-    if to is not None and to not in FORMATS:
-        raise SpecError(f"--to is {to!r}; {nearest(to, FORMATS)}")
-    problems = problems_of([source])
+def shapes(source: str, to: str | None, batch: int | None) -> None:
+    if to is not None and to not in WRITERS:
+        raise SpecError(f"--to is {to!r}; {nearest(to, WRITERS)}")
+    problems = problems_of([source], batch)
     if to is not None:
         typer.echo(_converted(problems, to), nl=False)
     typer.echo(_counted(problems), err=to is not None)
 
 
 def _converted(problems: Sequence[Problem], to: str) -> str:
-    if to == "csv":
-        return csv.dumps(problem.spec for problem in problems)
+    if to != "benchdnn":
+        return WRITERS[to](problem.spec for problem in problems)
     prefixes = ("" if problem.weights == "dense" else f"--weights={problem.weights} " for problem in problems)
     return "".join(p + benchdnn.dumps([problem.spec]) for p, problem in zip(prefixes, problems, strict=True))
 

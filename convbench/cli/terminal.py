@@ -42,11 +42,17 @@ def problems_of(texts: Iterable[str], batch: int | None = None) -> list[Problem]
     found: dict[tuple[object, str], Problem] = {}
     for text in texts:
         for problem in suites.resolve(text):
-            if batch is not None:
-                spec = problem.spec
-                problem = dataclasses.replace(problem, spec=spec.replace(input_shape=(batch, *spec.input_shape[1:])))
+            problem = batched(problem, batch)
             found.setdefault((problem.spec, problem.weights), problem)
     return list(found.values())
+
+
+def batched(problem: Problem, batch: int | None) -> Problem:
+    """The problem with ``batch`` images; None leaves it alone."""
+    if batch is None:
+        return problem
+    shape = (batch, *problem.spec.input_shape[1:])
+    return dataclasses.replace(problem, spec=problem.spec.replace(input_shape=shape))
 
 
 def names_in(text: str | None) -> list[str] | None:

@@ -1,1 +1,4 @@
-"""Readers and writers of other projects' lists of problems: each module has `loads`, `read` and `dumps`."""
+"""Other projects' lists of problems, one format a file, each with `loads`, `read` and, if it can be written, `dumps`.
+
+`detect` knows which one a file is in; `text` is what the readers of text share.
+"""

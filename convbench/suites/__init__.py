@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from convbench.arguments import nearest
-from convbench.formats import benchdnn, csv
+from convbench.formats import benchdnn, detect
 from convbench.formats.benchdnn import Entry
 from convbench.spec import ConvSpec, SpecError
 
@@ -48,8 +48,10 @@ def load(name: str) -> list[Problem]:
 
 
 def resolve(text: str) -> list[Problem]:
-    """The problems of a suite's name, "all" (every suite), a descriptor, a descriptor file or a .csv file.
+    """The problems of a suite's name, "all" (every suite), a descriptor, or a file in any of the formats.
 
+    Formats are told apart as `convbench.formats.detect` says: descriptors, CSV, ONNX, DeepBench, MIOpenDriver, logs of
+    oneDNN.
     Raises SpecError, with the nearest name for an unknown one, or OSError.
     """
     problems = _resolve(text)
@@ -64,14 +66,14 @@ def _resolve(text: str) -> list[Problem]:
     if text in names():
         return load(text)
     path = Path(text)
-    if path.suffix == ".csv":
-        return _problems(Entry(spec, source=path) for spec in csv.read(path))
+    if detect.is_named(path) or os.path.isfile(text):
+        return _problems(detect.read_entries(path))
     if _DESCRIPTOR.match(text):
         return _problems(benchdnn.entries(text))
-    if os.path.isfile(text) or path.suffix or len(path.parts) > 1:
-        return _problems(benchdnn.read_entries(path))
+    if path.suffix or len(path.parts) > 1:
+        return _problems(detect.read_entries(path))
     known = nearest(text, ["all", *names()])
-    raise SpecError(f"suite {text!r} is not known; {known}, a descriptor, a descriptor file or a .csv file")
+    raise SpecError(f"suite {text!r} is not known; {known}, a descriptor, a file")
 
 
 def _all() -> list[Problem]:
