@@ -87,11 +87,23 @@ def test_default_takes_over_layers_and_keeps_their_suite():
     problems = suites.load("default")
     assert 60 <= len(problems) <= 75
     origins = {problem.suite for problem in problems}
-    assert origins == set(suites.names()) - {"default", "smoke", "correctness"}
+    assert origins == set(suites.names()) - {"default", "smoke", "correctness", "population"}
     layers = {problem for name in origins for problem in suites.load(name)}
     assert set(problems) <= layers
     for sweep in ("sweep_size", "sweep_filter", "sweep_channels", "images", "audio"):
         assert set(suites.load(sweep)) <= set(problems), "a suite lost a problem to another suite"
+
+
+def test_the_population_is_a_sample_that_default_leaves_alone():
+    specs = [problem.spec for problem in suites.load("population")]
+    assert 150 <= len(specs) <= 200
+    assert sum(spec.repeats for spec in specs) == 220
+    assert all(re.fullmatch(r"population:[\w.]+", spec.name) for spec in specs)
+    assert {spec.filter for spec in specs} >= {(1, 1), (3, 3), (5, 5), (7, 7)}
+    assert any(spec.groups == spec.C > 1 for spec in specs)
+    assert any(1 < spec.groups < spec.C for spec in specs)
+    assert sum(spec.macs for spec in specs) < 25e9, "`check --suite all` runs every algorithm on every problem"
+    assert not any(problem.suite == "population" for problem in suites.load("default"))
 
 
 def test_sweeps_name_their_parameter():
@@ -107,6 +119,7 @@ def test_resolve_all_is_every_problem_once():
     problems = suites.resolve("all")
     keys = {(problem.spec, problem.weights) for problem in problems}
     assert len(keys) == len(problems)
+    assert {problem.spec.name for problem in suites.load("resnet50")} <= {problem.spec.name for problem in problems}
     assert keys == {(problem.spec, problem.weights) for name in suites.names() for problem in suites.load(name)}
 
 

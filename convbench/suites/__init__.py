@@ -51,7 +51,7 @@ def resolve(text: str) -> list[Problem]:
     """The problems of a suite's name, "all" (every suite), a descriptor, or a file in any of the formats.
 
     Formats are told apart as `convbench.formats.detect` says: descriptors, CSV, ONNX, DeepBench, MIOpenDriver, logs of
-    oneDNN.
+    oneDNN. A problem that several suites of "all" list belongs to the shortest of them.
     Raises SpecError, with the nearest name for an unknown one, or OSError.
     """
     problems = _resolve(text)
@@ -78,8 +78,8 @@ def _resolve(text: str) -> list[Problem]:
 
 def _all() -> list[Problem]:
     distinct: dict[tuple[ConvSpec, str], Problem] = {}
-    for name in names():
-        for problem in load(name):
+    for problems in sorted(map(load, names()), key=len):
+        for problem in problems:
             distinct.setdefault((problem.spec, problem.weights), problem)
     return list(distinct.values())
 
