@@ -85,7 +85,7 @@ class Kernel:
     def __init__(
         self, algorithm: Algorithm, spec: ConvSpec, threads: int, workspace_limit: int | None, why: str
     ) -> None:
-        planned = spec.replace(layout="NCHW")
+        planned = spec if spec.layout == "NCHW" else spec.replace(layout="NCHW")
         reason = algorithm.supports(planned)
         if reason is not None:
             raise Unsupported(f"{algorithm.name} cannot solve {spec}: {reason}")
