@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from convbench.formats import csv
 from convbench.spec import ConvSpec
 from convbench.suites import load
 
+T = TypeVar("T")
 Class = Callable[[ConvSpec], bool]
 
 
@@ -36,11 +38,11 @@ def draw(table: Path, count: int, seed: int, of: Class = lambda spec: True) -> l
     return [members[i] for i in chosen]
 
 
-def subset(specs: Sequence[ConvSpec], count: int | None) -> list[ConvSpec]:
-    """About ``count`` of them, evenly spread over the list."""
-    if count is None or len(specs) <= count:
-        return list(specs)
-    return [specs[i] for i in np.linspace(0, len(specs) - 1, count).round().astype(int)]
+def subset(layers: Sequence[T], count: int | None) -> list[T]:
+    """``count`` of them, evenly spread over the list; all without a count."""
+    if count is None or len(layers) <= count:
+        return list(layers)
+    return [layers[i] for i in np.linspace(0, len(layers) - 1, count).round().astype(int)]
 
 
 def pixels(spec: ConvSpec) -> int:

@@ -11,6 +11,7 @@ import gc
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ ROUNDS = 15
 FEWEST = 3
 SAMPLE = 3e-4  # seconds a warm sample lasts at least: shorter calls are repeated
 BUDGET = 1.5  # seconds for the rounds of one race; slow calls get fewer of them
+LONG = 0.1  # seconds: a call of this length finds the caches as it would leave them
 FAR = 2.0  # times the fastest rival's first times: beyond it, a rival cannot be the best by median
 PROBE = "probe"
 
@@ -35,14 +37,14 @@ PROBE = "probe"
 class Contender:
     """``call()`` computes; ``memory()`` gives its input, prepared weights and last output; ``result()`` the output.
 
-    ``ours``: of convbench. ``kept``: raced however slow, since a row's floor is against it.
+    ``algorithm``: the name of ours, "" for rivals. ``kept``: raced however slow, since a row's floor is against it.
     """
 
     name: str
     call: Callable[[], Any]
     result: Callable[[], np.ndarray]
     memory: Callable[[], Iterable[Range]] = lambda: ()
-    ours: bool = False
+    algorithm: str = ""
     kept: bool = False
 
 
@@ -93,10 +95,10 @@ def run(
     probe = fma_probe(dtype, threads, SHIPPED)
     gc.disable()
     try:
-        with blas_threads(threads):
+        with blas_threads(1) if threads == 1 else nullcontext():  # more threads: each algorithm sets its own number
             firsts = {c.name: first_time(c.call) for c in contenders}
-            fastest = min((firsts[c.name] for c in contenders if not c.ours), default=0.0)
-            raced = [c for c in contenders if c.ours or c.kept or firsts[c.name] <= FAR * fastest]
+            fastest = min((firsts[c.name] for c in contenders if not c.algorithm), default=0.0)
+            raced = [c for c in contenders if c.algorithm or c.kept or firsts[c.name] <= FAR * fastest]
             return _rounds(raced, firsts, probe, flop, rounds, cold)
     finally:
         gc.enable()
@@ -120,7 +122,7 @@ def _rounds(
                 continue
             if cold:
                 evict(contender.memory())
-            elif firsts[contender.name] < BUDGET:
+            elif firsts[contender.name] < LONG:
                 contender.call()
             times[contender.name].append(sample(contender.call, repeats[contender.name]))
     return Race(flop, times, peak, {c.name: c.result() for c in raced})

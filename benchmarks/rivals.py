@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -35,14 +35,17 @@ WORK = 2e7  # multiply-adds of the oracle for one layer
 
 @dataclass(frozen=True)
 class Case:
-    """One layer with its operands. kind: of the data, as in ``convbench.data``, or "gaussian"."""
+    """One layer with its operands: ``given``, or of a kind of ``convbench.data``, or "gaussian"."""
 
     spec: ConvSpec
     kind: str = "normal"
+    given: tuple[np.ndarray, np.ndarray] | None = None
 
     @cached_property
     def operands(self) -> tuple[np.ndarray, np.ndarray]:
         """Input and weight, writable as most users' arrays are."""
+        if self.given is not None:
+            return self.given
         x, weight, _ = arrays(self.spec, kind="normal" if self.kind == "gaussian" else self.kind)
         if self.kind == "gaussian":
             weight = np.broadcast_to(np.outer(self.line, self.line), self.spec.weight_shape)
@@ -104,15 +107,20 @@ def ours(case: Case, name: str, threads: int = 1, fresh: bool = False, label: st
 
     fresh: every call allocates its output, as a rival's does.
     """
-    spec, (x, weight) = case.spec, case.operands
-    chosen = best(case, threads) if name == "best" else None
-    if chosen is None:
-        chosen = fastest(spec, threads=threads) if name == "auto" else kernel(spec, name, threads=threads)
+    x, weight = case.operands
+    chosen = kernel_of(case, name, threads)
     layer = chosen.prepare(weight)
     out = layer(x)
     call: Callable[[], Any] = partial(layer, x) if fresh else partial(layer, x, out)
     own = [*memory(x), *memory(layer.state), *memory(out)]
-    return Contender(label or chosen.algorithm, call, lambda: layer(x, out), lambda: own, ours=True)
+    return Contender(label or chosen.algorithm, call, lambda: layer(x, out), lambda: own, chosen.algorithm)
+
+
+def kernel_of(case: Case, name: str, threads: int = 1) -> Kernel:
+    """The kernel that :func:`ours` means by ``name``."""
+    if name == "best":
+        return best(case, threads)
+    return fastest(case.spec, threads=threads) if name == "auto" else kernel(case.spec, name, threads=threads)
 
 
 def best(case: Case, threads: int = 1) -> Kernel:
@@ -135,7 +143,28 @@ def unprepared(case: Case, threads: int = 1) -> Contender:
     spec, (x, weight) = case.spec, case.operands
     conv = (convbench.conv1d, convbench.conv2d, convbench.conv3d)[spec.ndim - 1]
     call = partial(conv, x, weight, None, spec.stride, spec.padding, spec.dilation, spec.groups, threads=threads)
-    return Contender("conv2d", call, call, ours=True)
+    return Contender("conv2d", call, call, algorithm="auto")
+
+
+def torch_in_two(case: Case, threads: int = 1) -> Iterator[Contender]:
+    """A 1-D layer as an image of one row, which opens all of torch's modes."""
+    spec = case.spec
+    wide = ConvSpec(
+        (*spec.input_shape[:2], 1, *spec.spatial),
+        (*spec.weight_shape[:2], 1, *spec.filter),
+        (1, *spec.stride),
+        ((0, 0), *spec.padding),
+        (1, *spec.dilation),
+        spec.groups,
+        spec.dtype,
+    )
+    given = case.operands[0].reshape(wide.input_shape), case.operands[1].reshape(wide.weight_shape)
+    for contender in torch_modes(Case(wide, given=given), threads, kept=""):
+        yield replace(contender, result=partial(_one_row, contender.result))
+
+
+def _one_row(result: Callable[[], np.ndarray]) -> np.ndarray:
+    return result()[:, :, 0]
 
 
 def torch_modes(case: Case, threads: int = 1, kept: str = NCHW, names: Iterable[str] = TORCH) -> Iterator[Contender]:
@@ -193,6 +222,7 @@ def scipy_signal(case: Case, function: str) -> Contender:
     elif spec.groups == spec.C:
         call = partial(signal.oaconvolve, x[0], turned[:, 0], mode="same", axes=tuple(range(1, 1 + spec.ndim)))
     else:
-        whole = partial(signal.oaconvolve, x, turned, mode="same", axes=tuple(range(2, 2 + spec.ndim)))
+        each = np.broadcast_to(x, (spec.K, *x.shape[1:]))  # mode "same" is of the first operand's shape
+        whole = partial(signal.oaconvolve, each, turned, mode="same", axes=tuple(range(2, 2 + spec.ndim)))
         return Contender(function, lambda: whole().sum(axis=1), lambda: whole().sum(axis=1)[None], kept=True)
     return Contender(function, call, lambda: call().reshape(spec.output_shape), kept=True)
