@@ -1,66 +1,18 @@
-"""The building blocks with operands in L1, against the multiply-add peak of registers alone; run by microkernel.py."""
+"""The building blocks with operands in L1, against the multiply-add peaks of ``peak``; run by microkernel.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils
-from numba.extending import intrinsic
-from pairs import sample
+from peak import Loop, loading, registers
 
 from convbench.bench.stats import Interval, median_interval
-from convbench.kernels.gemm import TILE_ROWS, VECTOR_BYTES, brgemm, panel_width
+from convbench.kernels.gemm import TILE_ROWS, brgemm, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty
 from convbench.kernels.stencil import chains, lanes_of, stencil
-
-CHAINS = 12  # independent sums: more than latency × ports of any core we know, and all fit 16 registers
-SECONDS = 5e-4
-RATE = 1e11  # flop/s, roughly: sizes the samples
-
-
-@intrinsic
-def _sums(typingctx, times, value):
-    """``CHAINS`` vectors of sums s += value · value, ``times`` times over: no load, no store."""
-
-    def codegen(context, builder, sig, args):
-        element = context.get_value_type(value)
-        lanes = VECTOR_BYTES // (value.bitwidth // 8)
-        vector = ir.VectorType(element, lanes)
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f{value.bitwidth}"
-        )
-        undefined, lane = ir.Constant(vector, ir.Undefined), ir.IntType(32)
-        first = builder.insert_element(undefined, args[1], ir.Constant(lane, 0))
-        factor = builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(lane, lanes), [0] * lanes))
-        entry, body, done = builder.block, builder.append_basic_block(), builder.append_basic_block()
-        builder.branch(body)
-        builder.position_at_end(body)
-        count = builder.phi(args[0].type)
-        sums = [builder.phi(vector) for _ in range(CHAINS)]
-        after = [builder.call(fma, [factor, factor, total]) for total in sums]
-        count_after = builder.add(count, ir.Constant(args[0].type, 1))
-        count.add_incoming(ir.Constant(args[0].type, 0), entry)
-        count.add_incoming(count_after, body)
-        for i, (total, value_after) in enumerate(zip(sums, after, strict=True)):
-            total.add_incoming(ir.Constant(vector, [float(i)] * lanes), entry)
-            total.add_incoming(value_after, body)
-        builder.cbranch(builder.icmp_signed("<", count_after, args[0]), body, done)
-        builder.position_at_end(done)
-        total = after[0]
-        for value_after in after[1:]:
-            total = builder.fadd(total, value_after)
-        return builder.extract_element(total, ir.Constant(lane, 0))
-
-    return value(times, value), codegen
-
-
-@njit
-def _registers(times, out):
-    out[0] = _sums(times, out[0])
 
 
 @njit
@@ -77,22 +29,11 @@ def _stencils(times, x, x_step, w, offsets, counts, y, rows, cols, lanes):
 
 @dataclass(frozen=True)
 class Block:
-    """``call(times)`` does ``flop`` that often; floor: of the register peak, None where the issue names none."""
+    """One kind of call in a loop; floor: of the peak with loads, None where only friendly sizes have one."""
 
     title: str
-    dtype: str
-    flop: float
-    call: Callable[[int], None]
+    loop: Loop
     floor: float | None = None
-
-    def times(self) -> int:
-        return max(1, round(SECONDS * RATE / self.flop))
-
-
-def registers(dtype: str) -> Block:
-    out = np.full(1, 1e-3, dtype)
-    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-    return Block("registers only", dtype, 2.0 * CHAINS * lanes, lambda times: _registers(times, out))
 
 
 def product(dtype: str, rows: int, depth: int, batch: int = 1, floor: float | None = None) -> Block:
@@ -105,9 +46,10 @@ def product(dtype: str, rows: int, depth: int, batch: int = 1, floor: float | No
     nbytes = a.nbytes + b.nbytes + c.nbytes
     return Block(
         f"brgemm {rows} rows × {width}, depth {depth}, batch {batch}, {nbytes / 1024:.0f} KB",
-        dtype,
-        2.0 * rows * depth * batch * width,
-        lambda times: _products(times, rows, depth, batch, a, a_off, step, b, b_off, c, width),
+        Loop(
+            2.0 * rows * depth * batch * width,
+            lambda times: _products(times, rows, depth, batch, a, a_off, step, b, b_off, c, width),
+        ),
         floor,
     )
 
@@ -123,9 +65,10 @@ def shifted_rows(dtype: str, side: int, rows: int, cols: int) -> Block:
     nbytes = x.nbytes + y.nbytes
     return Block(
         f"stencil {side}×{side}, {rows} rows of {cols}, {nbytes / 1024:.0f} KB",
-        dtype,
-        2.0 * rows * cols * side * side,
-        lambda times: _stencils(times, x, step, w, found.offsets, found.counts, y, rows, cols, lanes_of(kind)),
+        Loop(
+            2.0 * rows * cols * side * side,
+            lambda times: _stencils(times, x, step, w, found.offsets, found.counts, y, rows, cols, lanes_of(kind)),
+        ),
     )
 
 
@@ -142,15 +85,24 @@ def blocks(dtype: str, floor: float) -> Iterator[Block]:
         yield shifted_rows(dtype, side, 14, 96)
 
 
-def measured(dtype: str, floor: float, rounds: int) -> Iterator[tuple[Block, float, Interval]]:
-    """Each block, the flop/s of the registers beside it, and its share of them by round."""
-    peak = registers(dtype)
+@dataclass(frozen=True)
+class Share:
+    """A block's flop/s over those of the two loops beside it, and what these reached."""
+
+    block: Block
+    of_loading: Interval
+    of_registers: Interval
+    loading: float
+    registers: float
+
+
+def measured(dtype: str, floor: float, rounds: int) -> Iterator[Share]:
+    """Every block against both peaks, round by round."""
+    peaks = loading(dtype), registers(dtype)
     for block in blocks(dtype, floor):
-        rates: tuple[list[float], list[float]] = ([], [])
-        for round_ in range(rounds + 1):
-            for rate, contender in zip(rates, (peak, block), strict=True):
-                times = contender.times()
-                seconds = sample(lambda c=contender, n=times: c.call(n), 1)  # type: ignore[misc]
-                if round_:
-                    rate.append(contender.flop * times / seconds)
-        yield block, float(np.median(rates[0])), median_interval([b / a for a, b in zip(*rates, strict=True)])
+        loops = *peaks, block.loop
+        for loop in loops:
+            loop.rate()
+        rates = [[loop.rate() for loop in loops] for _ in range(rounds)]
+        shares = [median_interval([mine / each[i] for *each, mine in rates]) for i in range(2)]
+        yield Share(block, *shares, *(float(np.median([rate[i] for rate in rates])) for i in range(2)))

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 from cold import Range, evict
 from pairs import sample
+from peak import Loop, loading
 
-from convbench.bench.probes import Probe, fma_probe
 from convbench.bench.stats import Interval, median_interval
 from convbench.kernels.blas import blas_threads
-from convbench.machine import SHIPPED
 
 ROUNDS = 15
 FEWEST = 3
@@ -30,7 +29,6 @@ SAMPLE = 3e-4  # seconds a warm sample lasts at least: shorter calls are repeate
 BUDGET = 1.5  # seconds for the rounds of one race; slow calls get fewer of them
 LONG = 0.1  # seconds: a call of this length finds the caches as it would leave them
 FAR = 2.0  # times the fastest rival's first times: beyond it, a rival cannot be the best by median
-PROBE = "probe"
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Race:
-    """Seconds of every contender, round by round; ``peak``: flop/s probed in each round."""
+    """Seconds of every contender, round by round; ``flop`` a core; ``peak``: flop/s of a core probed in each round."""
 
     flop: float
     times: Mapping[str, Sequence[float]]
@@ -92,20 +90,21 @@ def run(
     cold: bool = False,
 ) -> Race:
     """Race them. Slow contenders cut the number of rounds, down to ``FEWEST``."""
-    probe = fma_probe(dtype, threads, SHIPPED)
+    probe = loading(dtype)
+    probe.rate()
     gc.disable()
     try:
         with blas_threads(1) if threads == 1 else nullcontext():  # more threads: each algorithm sets its own number
             firsts = {c.name: first_time(c.call) for c in contenders}
             fastest = min((firsts[c.name] for c in contenders if not c.algorithm), default=0.0)
             raced = [c for c in contenders if c.algorithm or c.kept or firsts[c.name] <= FAR * fastest]
-            return _rounds(raced, firsts, probe, flop, rounds, cold)
+            return _rounds(raced, firsts, probe, flop / threads, rounds, cold)
     finally:
         gc.enable()
 
 
 def _rounds(
-    raced: Sequence[Contender], firsts: Mapping[str, float], probe: Probe, flop: float, rounds: int, cold: bool
+    raced: Sequence[Contender], firsts: Mapping[str, float], probe: Loop, flop: float, rounds: int, cold: bool
 ) -> Race:
     repeats = {c.name: 1 if cold else max(1, round(SAMPLE / firsts[c.name])) for c in raced}
     cost = sum(firsts[c.name] * (repeats[c.name] + 1) for c in raced)
@@ -118,7 +117,7 @@ def _rounds(
         shuffle(order)
         for contender in order:
             if contender is None:
-                peak.append(probe.work / sample(probe.call, 1))
+                peak.append(probe.rate())
                 continue
             if cold:
                 evict(contender.memory())
