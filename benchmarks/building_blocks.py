@@ -104,5 +104,6 @@ def measured(dtype: str, floor: float, rounds: int) -> Iterator[Share]:
         for loop in loops:
             loop.rate()
         rates = [[loop.rate() for loop in loops] for _ in range(rounds)]
-        shares = [median_interval([mine / each[i] for *each, mine in rates]) for i in range(2)]
-        yield Share(block, *shares, *(float(np.median([rate[i] for rate in rates])) for i in range(2)))
+        of_loading, of_registers = (median_interval([rate[2] / rate[i] for rate in rates]) for i in range(2))
+        reached = (float(np.median([rate[i] for rate in rates])) for i in range(2))
+        yield Share(block, of_loading, of_registers, *reached)

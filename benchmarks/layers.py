@@ -31,6 +31,8 @@ def parsed(*texts: str) -> list[ConvSpec]:
 def draw(table: Path, count: int, seed: int, of: Class = lambda spec: True) -> list[ConvSpec]:
     """``count`` different layers of a class (all, if there are fewer), drawn with occurrence as weight."""
     members = [spec for spec in csv.read(table) if of(spec)]
+    if not members:
+        return []
     weight = np.array([spec.repeats for spec in members], float)
     chosen = np.random.default_rng(seed).choice(
         len(members), min(count, len(members)), replace=False, p=weight / weight.sum()
@@ -70,10 +72,6 @@ def wide_3x3(spec: ConvSpec, least: int, most: int) -> bool:
 
 def strided_3x3(spec: ConvSpec) -> bool:
     return dense(spec, 3, stride=2)
-
-
-def large_filter(spec: ConvSpec) -> bool:
-    return dense(spec, 5, 7) and min(spec.C, spec.K) >= 32
 
 
 def depthwise(spec: ConvSpec, least: int, most: int, *strides: int) -> bool:

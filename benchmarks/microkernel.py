@@ -49,8 +49,8 @@ def show(vector_bytes: int) -> None:
             if block.floor:
                 shares.append(of.median)
             print(
-                f"  {dtype} {block.title:52} {of.median:6.1%} [{of.low:.1%}, {of.high:.1%}] of {share.loading / 1e9:.0f}"
-                f" GFLOP/s with loads; {share.of_registers.median:6.1%} of {share.registers / 1e9:.0f} from registers"
+                f"  {dtype} {block.title:52} {of.median:6.1%} [{of.low:.1%}, {of.high:.1%}] of "
+                f"{share.loading / 1e9:.0f} GFLOP/s with loads; {share.of_registers.median:6.1%} of {share.registers / 1e9:.0f} from registers"
                 f"{'   *' if block.floor else ''}",
                 flush=True,
             )

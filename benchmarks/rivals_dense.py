@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from layers import dense, grouped, large_filter, parsed, patchify, strided_3x3, suites, wide_3x3
+from layers import dense, grouped, parsed, patchify, strided_3x3, suites, wide_3x3
 from rows import Row, drawn, fixed, main
 
 from convbench.spec import ConvSpec
@@ -85,7 +85,6 @@ ROWS = [
         fixed(lambda: suites("resnet50", "mobilenetv2", of=strided_3x3) + strided()), 1.6),
     Row("stride2-drawn", "3×3 stride 2, drawn from the table", 1.0, drawn(strided_3x3), 1.6),
     Row("large", "5×5 and 7×7 dense, C, K ≥ 32", 1.5, fixed(large), 4),
-    Row("large-drawn", "the same, drawn from the table", 1.5, drawn(large_filter), 4),
     Row("stem", "the 7×7 stride 2 stem of ResNet-50 and the 3×3 stride 2 one of MobileNetV2", 1.0,
         fixed(lambda: suites("resnet50", "mobilenetv2", of=lambda spec: spec.C == 3))),
     Row("groups", "grouped 3×3, 2 to 63 channels a group", 1.35, fixed(groups), 2.5),

@@ -129,7 +129,7 @@ def verdict(value: float, floor: float) -> str:
 
 def verdicts(lines: Sequence[Line], floor: float, aim: float | None, peak: float | None = None) -> Iterator[str]:
     if not lines:
-        yield "  no layers"
+        yield "  no layers: this row draws them from the table that --table names"
         return
     least = min(lines, key=lambda line: line.ratio)
     value = mean(line.ratio for line in lines)
