@@ -50,8 +50,8 @@ def show(vector_bytes: int) -> None:
                 shares.append(of.median)
             print(
                 f"  {dtype} {block.title:52} {of.median:6.1%} [{of.low:.1%}, {of.high:.1%}] of "
-                f"{share.loading / 1e9:.0f} GFLOP/s with loads; {share.of_registers.median:6.1%} of {share.registers / 1e9:.0f} from registers"
-                f"{'   *' if block.floor else ''}",
+                f"{share.loading / 1e9:.0f} GFLOP/s with loads; {share.of_registers.median:6.1%} of "
+                f"{share.registers / 1e9:.0f} from registers{'   *' if block.floor else ''}",
                 flush=True,
             )
         if shares:
