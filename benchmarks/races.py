@@ -88,8 +88,9 @@ def run(
     rounds: int = ROUNDS,
     threads: int = 1,
     cold: bool = False,
+    budget: float = BUDGET,
 ) -> Race:
-    """Race them. Slow contenders cut the number of rounds, down to ``FEWEST``."""
+    """Race them. Contenders so slow that the rounds take ``budget`` seconds cut their number, down to ``FEWEST``."""
     probe = loading(dtype)
     probe.rate()
     gc.disable()
@@ -98,17 +99,23 @@ def run(
             firsts = {c.name: first_time(c.call) for c in contenders}
             fastest = min((firsts[c.name] for c in contenders if not c.algorithm), default=0.0)
             raced = [c for c in contenders if c.algorithm or c.kept or firsts[c.name] <= FAR * fastest]
-            return _rounds(raced, firsts, probe, flop / threads, rounds, cold)
+            return _rounds(raced, firsts, probe, flop / threads, rounds, cold, budget)
     finally:
         gc.enable()
 
 
 def _rounds(
-    raced: Sequence[Contender], firsts: Mapping[str, float], probe: Loop, flop: float, rounds: int, cold: bool
+    raced: Sequence[Contender],
+    firsts: Mapping[str, float],
+    probe: Loop,
+    flop: float,
+    rounds: int,
+    cold: bool,
+    budget: float,
 ) -> Race:
     repeats = {c.name: 1 if cold else max(1, round(SAMPLE / firsts[c.name])) for c in raced}
     cost = sum(firsts[c.name] * (repeats[c.name] + 1) for c in raced)
-    rounds = max(min(FEWEST, rounds), min(rounds, int(BUDGET / cost)))
+    rounds = max(min(FEWEST, rounds), min(rounds, int(budget / cost)))
     times: dict[str, list[float]] = {c.name: [] for c in raced}
     peak: list[float] = []
     order: list[Contender | None] = [*raced, None]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from cold import Range, memory
 from pairs import sample
-from races import Contender, first_time
+from races import FAR, SAMPLE, Contender, first_time
 
 import convbench
 from convbench import machine, peers
@@ -129,12 +129,14 @@ def best(case: Case, threads: int = 1) -> Kernel:
     rows = [row for row in explain(spec, threads=threads).rows if not row.reason and row.kernel is not None]
     limit = HOPEFUL * (rows[0].predicted or 0)
     hopeful = [row.kernel for row in rows[:MOST] if row.kernel and (row.predicted or 0) <= limit]
-    times = {}
+    times: dict[Kernel, float] = {}
     for candidate in hopeful:
         layer, out = candidate.prepare(weight), np.empty(spec.output_shape, spec.np_dtype)
         call = partial(layer, x, out)
-        repeats = max(1, round(1e-3 / first_time(call)))
-        times[candidate] = min(sample(call, repeats) for _ in range(3))
+        times[candidate] = first_time(call)
+        if times[candidate] <= FAR * min(times.values()):
+            repeats = max(1, round(SAMPLE / times[candidate]))
+            times[candidate] = min(sample(call, repeats) for _ in range(3))
     return min(hopeful, key=lambda candidate: times[candidate])
 
 

@@ -23,6 +23,7 @@ COUNT = 200
 SEEDS = ("0", "1", "2")
 FLOOR, FLOOR_LOW, FLOOR_UNPREPARED = 1.6, 0.85, 1.0
 AIM, AIM_LOW, AIM_UNPREPARED = 2.2, 0.95, 1.5
+BUDGET = 0.5  # seconds for the rounds of one layer
 AUTO, BEST, UNPREPARED = "auto", "best", "conv2d"
 
 
@@ -74,7 +75,7 @@ def raced(spec: ConvSpec, given: Options) -> Layer | None:
     auto = ours(case, given.algorithm or "auto", given.threads, given.fresh, label=AUTO)
     best = ours(case, "best", given.threads, given.fresh, label=BEST)
     own = [auto, unprepared(case, given.threads), *([] if auto.algorithm == best.algorithm else [best])]
-    race = run([*own, *rivals], spec.flop, rounds=given.rounds, threads=given.threads, cold=given.cold)
+    race = run([*own, *rivals], spec.flop, rounds=given.rounds, threads=given.threads, cold=given.cold, budget=BUDGET)
     names = {AUTO: auto.algorithm, BEST: best.algorithm}
     return Layer(case, race, names, race.best(rival.name for rival in rivals))
 
