@@ -13,6 +13,7 @@ import numpy as np
 from convbench.bench.stats import Interval, median_interval
 from convbench.kernels.blas import blas_name, blas_threads
 from convbench.machine import describe
+from convbench.units import count
 
 ROUNDS = 15
 SAMPLE = 5e-4  # seconds a sample lasts at least: shorter calls are repeated
@@ -28,11 +29,14 @@ class Pair:
     ratio: Interval
 
 
-def pin(core: int = -1) -> str:
-    """Bind this process to one core (the last by default) and say so, with CPU and BLAS."""
+def pin(threads: int = 1) -> str:
+    """Bind this process to its last core, or to as many as there are threads, and say so, with CPU and BLAS."""
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[core]})
-    return f"{describe()['cpu']}, core {cores[core]} of {len(cores)}, one thread; BLAS {blas_name()}"
+    if threads > len(cores):
+        raise SystemExit(f"{threads} threads were asked for; this process may use {len(cores)} cores")
+    os.sched_setaffinity(0, cores[-threads:])
+    used = ", ".join(map(str, cores[-threads:]))
+    return f"{describe()['cpu']}, core {used} of {os.cpu_count()}, {count(threads, 'thread')}; BLAS {blas_name()}"
 
 
 def sample(call: Callable[[], object], repeats: int) -> float:

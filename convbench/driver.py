@@ -15,9 +15,10 @@ from convbench.arguments import integer
 from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
 from convbench.kernels.relayout import from_planes, to_planes
 from convbench.kernels.threads import available
-from convbench.machine import Machine
+from convbench.machine import Machine, current
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
+HANDOVER = 5e-5  # seconds until another thread has taken work over and its end is known
 MAX_SCRATCH = 4  # buffers kept between calls, for all kernels together
 _scratch: list[np.ndarray] = []
 _NOTHING = np.empty(0, np.uint8)
@@ -85,7 +86,7 @@ class Kernel:
     def __init__(
         self, algorithm: Algorithm, spec: ConvSpec, threads: int, workspace_limit: int | None, why: str
     ) -> None:
-        planned = spec.replace(layout="NCHW")
+        planned = spec if spec.layout == "NCHW" else spec.replace(layout="NCHW")
         reason = algorithm.supports(planned)
         if reason is not None:
             raise Unsupported(f"{algorithm.name} cannot solve {spec}: {reason}")
@@ -226,13 +227,27 @@ def checked_limits(threads: Any, workspace_limit: Any) -> None:
             integer(what, value, least)
 
 
+def worthwhile(algorithm: Algorithm, spec: ConvSpec, threads: int) -> int:
+    """``threads``, or 1 where one thread is expected to be done about when a second one has begun.
+
+    Raises Unsupported, as :class:`Kernel` does.
+    """
+    if threads == 1:
+        return 1
+    alone = Kernel(algorithm, spec, 1, None, "").predicted(current())
+    return threads if alone > 4 * HANDOVER else 1
+
+
 def kernel(spec: ConvSpec, name: str, *, threads: int | None = None, workspace_limit: int | None = None) -> Kernel:
     """The named algorithm, planned for this problem.
 
+    threads: exactly so many; None for those available, but one for a problem too small to share.
     Raises UnknownAlgorithm for a name nobody registered, Unsupported (with the reason) where the algorithm cannot
     solve the problem or not within ``workspace_limit`` bytes, SpecError for a thread count or limit out of range.
     """
     if not isinstance(spec, ConvSpec):
         raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
     checked_limits(threads, workspace_limit)
-    return Kernel(get(name), spec, available(threads), workspace_limit, f"{name}: asked for by name")
+    algorithm = get(name)
+    threads = worthwhile(algorithm, spec, available()) if threads is None else threads
+    return Kernel(algorithm, spec, threads, workspace_limit, f"{name}: asked for by name")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from convbench.spec import ConvSpec
 
 
+@lru_cache(maxsize=64)
 def lift(spec: ConvSpec, ndim: int) -> ConvSpec:
     """The same problem with ``ndim`` spatial dimensions: 1-D is 2-D with H = 1, 2-D is 3-D with D = 1.
 

@@ -16,7 +16,7 @@ import numpy as np
 from convbench import choices, machine
 from convbench.algorithm import Unsupported, algorithms, direct_error, generation
 from convbench.choices import Measured
-from convbench.driver import Kernel, checked_limits
+from convbench.driver import Kernel, checked_limits, worthwhile
 from convbench.kernels.threads import available
 from convbench.spec import ConvSpec, SpecError
 from convbench.units import NOTHING, count, scientific, seconds, size
@@ -120,6 +120,7 @@ def _candidate(
 ) -> Candidate:
     algorithm = algorithms()[name]
     try:
+        threads = worthwhile(algorithm, spec, threads)
         kernel = Kernel(algorithm, spec, threads, workspace_limit, "")
     except Unsupported as error:
         return Candidate(name, None, algorithm.supports(spec) or str(error))

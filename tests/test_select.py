@@ -186,3 +186,11 @@ def test_the_same_question_is_answered_from_memory() -> None:
     assert cb.fastest(SPEC, threads=1) is cb.fastest(SPEC, threads=1)
     measure(naive=(1e-9, 0.0, 1))
     assert cb.fastest(SPEC, threads=1).algorithm == "naive"
+
+
+def test_a_problem_too_small_to_share_stays_on_one_thread() -> None:
+    small, large = (cb.ConvSpec.parse(text) for text in ("mb1ic4ih6oc4kh3", "mb1ic256ih56oc256oh56kh3ph1"))
+    assert cb.fastest(small, threads=2).threads == 1
+    assert cb.fastest(large, threads=2).threads == 2
+    assert cb.kernel(small, "direct", threads=2).threads == 2  # asked for by name and number: exactly so
+    assert cb.kernel(small, "direct").threads == 1

@@ -5,7 +5,7 @@
 (Chellapilla, Puri & Simard 2006, "High Performance Convolutional Neural Networks for Document Processing", §3.)
 A block of output pixels of one image and group at a time: threads take blocks, and BLAS keeps to the thread that
 calls it, for its own idle threads would spin on the cores that the next patches are copied on.
-Memory: a patch matrix a thread, C/G · R · S · P · Q elements together where one image is all there is. Error: the
+Memory: a patch matrix a thread, C/G · R · S · P · Q elements together for one image, 256 MiB at most. Error: the
 direct sum's (``algorithm.direct_error``). BLAS packs its operands in memory of its own, a few MB kept for the process.
 """
 
@@ -25,6 +25,8 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+LARGEST_BYTES = 1 << 28  # of patches at a time where no limit is given: a 31×31 filter on a 4k image would need 30 GB
+
 
 class Plan(NamedTuple):
     spec: ConvSpec
@@ -34,9 +36,9 @@ class Plan(NamedTuple):
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    """All output pixels of an image, or fewer: where threads would idle, and as the limit demands."""
+    """All output pixels of an image, or fewer: where threads would idle, and where the patches would be too large."""
     pixels, column = prod(spec.output_spatial), terms(spec) * spec.itemsize
-    limit = pixels * threads * column if workspace_limit is None else workspace_limit
+    limit = max(LARGEST_BYTES, column) if workspace_limit is None else workspace_limit
     threads = min(threads, limit // column)
     if threads < 1:
         raise Unsupported(f"im2col needs {column} bytes for one column of patches; the limit is {workspace_limit}")

@@ -15,7 +15,7 @@ from convbench.algorithm import Algorithm, Unsupported
 from convbench.bench.environment import Facts
 from convbench.bench.jitclock import JitClock
 from convbench.bench.rounds import Clock
-from convbench.driver import Kernel
+from convbench.driver import Kernel, worthwhile
 from convbench.layouts import logical
 from convbench.machine import Machine
 from convbench.peers import Peer
@@ -53,12 +53,14 @@ class Contender:
         if reason := missing or contender.supports(spec):
             raise Unsupported(reason)
         self.spec = spec
+        threads = threads if self.peer else worthwhile(contender, spec, threads)
         self._kernel = Kernel(contender, spec, threads, workspace_limit, "benchmark")
         plan = self._kernel.plan
         self.predicted = self._kernel.predicted(machine)
         self.call: Callable[..., Any] = lambda: None
         self.facts: Facts = {
             "peer": int(self.peer),
+            "kernel_threads": threads,
             "predicted_s": self.predicted,
             "workspace_bytes": self._kernel.workspace_bytes,
             "bound": self._kernel.error_bound,
