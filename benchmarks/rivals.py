@@ -29,7 +29,7 @@ from convbench.spec import ConvSpec
 TORCH = ("torch_nchw", "torch_channels_last", "torch_prepacked")
 NCHW = "torch_nchw"
 HOPEFUL = 8  # times the best prediction: the models' errors are smaller
-MOST = 6  # candidates tried for the best of ours
+MOST = 4  # candidates tried for the best of ours
 WORK = 2e7  # multiply-adds of the oracle for one layer
 
 

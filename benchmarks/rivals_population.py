@@ -23,7 +23,7 @@ COUNT = 200
 SEEDS = ("0", "1", "2")
 FLOOR, FLOOR_LOW, FLOOR_UNPREPARED = 1.6, 0.85, 1.0
 AIM, AIM_LOW, AIM_UNPREPARED = 2.2, 0.95, 1.5
-BUDGET = 0.5  # seconds for the rounds of one layer
+BUDGET = 0.3  # seconds for the rounds of one layer
 AUTO, BEST, UNPREPARED = "auto", "best", "conv2d"
 
 
