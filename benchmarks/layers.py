@@ -1,6 +1,6 @@
 """Which layers a row is about: those of the suites, and draws from a table of real layers, with occurrence as weight.
 
-The table is a CSV in the layout of ``convbench.formats.csv``.
+The table is a CSV in the layout of ``convbench.formats.csv``; without one, the suite ``population`` stands for it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from convbench.formats import csv
 from convbench.spec import ConvSpec
 from convbench.suites import load
 
+POPULATION = "population"
 T = TypeVar("T")
 Class = Callable[[ConvSpec], bool]
 
@@ -28,9 +29,10 @@ def parsed(*texts: str) -> list[ConvSpec]:
     return [ConvSpec.parse(text) for text in texts]
 
 
-def draw(table: Path, count: int, seed: int, of: Class = lambda spec: True) -> list[ConvSpec]:
+def draw(table: Path | None, count: int, seed: int, of: Class = lambda spec: True) -> list[ConvSpec]:
     """``count`` different layers of a class (all, if there are fewer), drawn with occurrence as weight."""
-    members = [spec for spec in csv.read(table) if of(spec)]
+    every = suites(POPULATION, of=of) if table is None else csv.read(table)
+    members = [spec for spec in every if of(spec)]
     if not members:
         return []
     weight = np.array([spec.repeats for spec in members], float)

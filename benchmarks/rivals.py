@@ -60,7 +60,12 @@ class Case:
 
     @property
     def label(self) -> str:
-        name = self.spec.name.removeprefix("resnet50:").removeprefix("mobilenetv2:").removeprefix("vgg16:")
+        name = (
+            self.spec.name.removeprefix("resnet50:")
+            .removeprefix("mobilenetv2:")
+            .removeprefix("vgg16:")
+            .removeprefix("population:")
+        )
         return f"{shape(self.spec)}" + (f" {name}" if name else "")
 
     @cached_property

@@ -1,7 +1,7 @@
 """``auto`` over real layers drawn with occurrence as weight, against torch: prepared, and ``conv2d`` as it is called.
 
-Run: ``python benchmarks/rivals_population.py --table LAYERS.csv [SEED …]`` (seeds 0, 1 and 2 by default). One race a
-layer: auto (the model's choice) and the best of ours, both prepared, conv2d unprepared, and torch's modes.
+Run: ``python benchmarks/rivals_population.py [--table LAYERS.csv] [SEED …]`` (seeds 0, 1 and 2).
+One race a layer: auto (the model's choice) and the best of ours, both prepared, conv2d unprepared, and torch's modes.
 """
 
 from __future__ import annotations
@@ -109,8 +109,6 @@ def summary(layers: Sequence[Layer]) -> Iterator[str]:
 
 def main() -> None:
     given = options(__doc__)
-    if given.table is None:
-        raise SystemExit("--table: the CSV of real layers is needed")
     print(pin(given.threads))
     forget_measurements()
     once = cache(lambda spec: raced(spec, given))

@@ -129,7 +129,7 @@ def verdict(value: float, floor: float) -> str:
 
 def verdicts(lines: Sequence[Line], floor: float, aim: float | None, peak: float | None = None) -> Iterator[str]:
     if not lines:
-        yield "  no layers: this row draws them from the table that --table names"
+        yield "  no layers of this class in the table"
         return
     least = min(lines, key=lambda line: line.ratio)
     value = mean(line.ratio for line in lines)
@@ -150,7 +150,7 @@ def options(doc: str | None) -> Options:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--layers", type=int, help="so many layers a row, spread over it")
     parser.add_argument("--algorithm", help="auto, best (tried on the spot) or a name; by default as the row says")
-    parser.add_argument("--table", type=Path, help="CSV of real layers with occurrences, for the rows that draw")
+    parser.add_argument("--table", type=Path, help="CSV of real layers with occurrences to draw from")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cold", action="store_true")
@@ -160,8 +160,8 @@ def options(doc: str | None) -> Options:
 
 
 def drawn(of: Callable[[ConvSpec], bool]) -> Callable[[Options], list[ConvSpec]]:
-    """Layers of a class drawn from the table on the command line; none without one."""
-    return lambda options: draw(options.table, options.layers or DRAWN, options.seed, of) if options.table else []
+    """Layers of a class drawn from the table on the command line, or from the suite in its place."""
+    return lambda options: draw(options.table, options.layers or DRAWN, options.seed, of)
 
 
 def fixed(specs: Callable[[], Sequence[Any]]) -> Callable[[Options], Sequence[Any]]:
