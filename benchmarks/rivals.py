@@ -60,12 +60,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        name = (
-            self.spec.name.removeprefix("resnet50:")
-            .removeprefix("mobilenetv2:")
-            .removeprefix("vgg16:")
-            .removeprefix("population:")
-        )
+        name = self.spec.name.rpartition(":")[2]  # without the suite
         return f"{shape(self.spec)}" + (f" {name}" if name else "")
 
     @cached_property
