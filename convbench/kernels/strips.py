@@ -26,6 +26,9 @@ from convbench.kernels.simd import INDEX, Vectors, index, pointer
 from convbench.spec import ConvSpec
 
 
+CHUNK = 8192  # elements of the input that are packed vector column by vector column: they stay in L1
+
+
 class Strip(NamedTuple):
     """A lifted (3-D) problem's strips; lengths in elements."""
 
@@ -99,19 +102,34 @@ def unpacked(n):
                  n[15], n[16], n[17], n[18], n[19], n[20], n[21])  # fmt: skip
 
 
-@intrinsic(prefer_literal=True)
-def _split_rows(typingctx, stride, x, start, x_step, low, high, out, at, out_step, phase, phases, count, rows):
-    """out[at + h·out_step + f·phase + i] = x[start + h·x_step + i·stride + f], h < rows, f < phases, i < count.
+def _rows(builder, source, target, rows, x_step, out_step, x_plane, plane, channels):
+    """Emit the loops over channels and rows; gives, once, where the innermost body reads and writes."""
+    with cgutils.for_range(builder, channels) as channel:
+        x_first = builder.gep(source, [builder.mul(channel.index, x_plane)])
+        out_first = builder.gep(target, [builder.mul(channel.index, plane)])
+        with cgutils.for_range(builder, rows) as row:
+            yield (
+                builder.gep(x_first, [builder.mul(row.index, x_step)]),
+                builder.gep(out_first, [builder.mul(row.index, out_step)]),
+            )
 
-    One vector of i; ``stride`` is a literal: 1, 2 or 4. Elements of x outside low ≤ i·stride + f < high are zero and
-    not read.
+
+@intrinsic(prefer_literal=True)
+def _split_rows(
+    typingctx, stride, x, start, x_step, low, high, out, at, out_step, phase, phases, count, rows, x_plane, plane,
+    channels,
+):  # fmt: skip
+    """out[at + c·plane + h·out_step + f·phase + i] = x[start + c·x_plane + h·x_step + i·stride + f].
+
+    For c < channels, h < rows, f < phases, i < count: one vector of i; ``stride`` is a literal: 1, 2 or 4. Elements of
+    x outside low ≤ i·stride + f < high are zero and not read.
     """
     many = stride.literal_value
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, x.dtype)
         lanes = vectors.lanes
-        x_step_, out_step_, phase_, phases_, rows_ = args[3], args[8], args[9], args[10], args[12]
+        x_step_, out_step_, phase_, phases_ = args[3], args[8], args[9], args[10]
         source = pointer(context, builder, sig.args[1], args[1], args[2])
         target = pointer(context, builder, sig.args[6], args[6], args[7])
         masks = [vectors.mask(*(builder.sub(bound, index(v * lanes)) for bound in args[4:6])) for v in range(many)]
@@ -124,9 +142,7 @@ def _split_rows(typingctx, stride, x, start, x_step, low, high, out, at, out_ste
             halves = [by_phase([vectors.pick(a, b, range(f, 2 * lanes, 2)) for a, b in pairs]) for f in (0, 1)]
             return list(chain(*zip(*halves, strict=True)))
 
-        with cgutils.for_range(builder, rows_) as loop:
-            row = builder.gep(source, [builder.mul(loop.index, x_step_)])
-            to = builder.gep(target, [builder.mul(loop.index, out_step_)])
+        for row, to in _rows(builder, source, target, args[12], x_step_, out_step_, *args[13:]):
             for f, value in enumerate(by_phase([vectors.load(row, index(v * lanes), masks[v]) for v in range(many)])):
                 if f == 0:
                     vectors.store(value, to, index(0), inside)
@@ -135,15 +151,18 @@ def _split_rows(typingctx, stride, x, start, x_step, low, high, out, at, out_ste
                     vectors.store(value, to, builder.mul(phase_, index(f)), inside)
         return context.get_dummy_value()
 
-    signature = types.void(stride, x, start, x_step, low, high, out, at, out_step, phase, phases, count, rows)
+    signature = types.void(stride, x, start, x_step, low, high, out, at, out_step, phase, phases, count, rows, x_plane,
+                           plane, channels)  # fmt: skip
     return signature, codegen
 
 
 @intrinsic
-def _gather_rows(typingctx, x, start, x_step, stride, low, high, out, at, out_step, count, rows):
-    """out[at + h·out_step + i] = x[start + h·x_step + i·stride] for h < rows, i < count, one vector of i.
+def _gather_rows(
+    typingctx, x, start, x_step, stride, low, high, out, at, out_step, count, rows, x_plane, plane, channels
+):  # fmt: skip
+    """out[at + c·plane + h·out_step + i] = x[start + c·x_plane + h·x_step + i·stride], one vector of i.
 
-    Elements outside low ≤ i < high are zero and not read.
+    For c < channels, h < rows, i < count; elements outside low ≤ i < high are zero and not read.
     """
 
     def codegen(context, builder, sig, args):
@@ -151,28 +170,30 @@ def _gather_rows(typingctx, x, start, x_step, stride, low, high, out, at, out_st
         source = pointer(context, builder, sig.args[0], args[0], args[1])
         target = pointer(context, builder, sig.args[6], args[6], args[7])
         known, inside = vectors.mask(args[4], args[5]), vectors.mask(index(0), args[9])
-        with cgutils.for_range(builder, args[10]) as loop:
-            row = builder.gep(source, [builder.mul(loop.index, args[2])])
-            value = vectors.gather(row, args[3], known)
-            vectors.store(value, target, builder.mul(loop.index, args[8]), inside)
+        for row, to in _rows(builder, source, target, args[10], args[2], args[8], *args[11:]):
+            vectors.store(vectors.gather(row, args[3], known), to, index(0), inside)
         return context.get_dummy_value()
 
-    return types.void(x, start, x_step, stride, low, high, out, at, out_step, count, rows), codegen
+    signature = types.void(x, start, x_step, stride, low, high, out, at, out_step, count, rows, x_plane, plane,
+                           channels)  # fmt: skip
+    return signature, codegen
 
 
 @intrinsic
-def _clear(typingctx, out, at, count):
-    """out[at + i] = 0 for i < count."""
+def _clear(typingctx, out, at, count, plane, channels):
+    """out[at + c·plane + i] = 0 for c < channels, i < count."""
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, out.dtype)
         target = pointer(context, builder, sig.args[0], args[0], args[1])
         zero = ir.Constant(vectors.type, [0.0] * vectors.lanes)
         with cgutils.for_range_slice(builder, index(0), args[2], index(vectors.lanes), INDEX) as (i, _):
-            vectors.store(zero, target, i, vectors.mask(index(0), builder.sub(args[2], i)))
+            inside = vectors.mask(index(0), builder.sub(args[2], i))
+            with cgutils.for_range(builder, args[4]) as loop:
+                vectors.store(zero, target, builder.add(i, builder.mul(loop.index, args[3])), inside)
         return context.get_dummy_value()
 
-    return types.void(out, at, count), codegen
+    return types.void(out, at, count, plane, channels), codegen
 
 
 @njit
@@ -189,41 +210,45 @@ def pack_strip(x, channel, o, p, q, rows, strip, panel):
     phase = strip.height * strip.pitch
     left = q * sw - strip.before[2]
     used = strip.slices * strip.phases_h * strip.phases_w * phase
-    _clear(panel, strip.channels * strip.plane, panel.size - strip.channels * strip.plane)
-    for c in range(strip.channels):
-        _clear(panel, c * strip.plane + used, strip.plane - used)
+    plane, x_plane, x_step = strip.plane, D * H * W, sh * W
+    _clear(panel, strip.channels * plane, panel.size - strip.channels * plane, 0, 1)
+    chunk = max(1, CHUNK // (height * W))
+    for c in range(0, strip.channels, chunk):
+        some = min(chunk, strip.channels - c)
+        _clear(panel, c * plane + used, plane - used, plane, some)
         for t in range(strip.slices):
             d = o * strip.stride[0] + t * strip.depth_step - strip.before[0]
             for fh in range(strip.phases_h):
-                at = c * strip.plane + (t * strip.phases_h + fh) * strip.phases_w * phase
+                at = c * plane + (t * strip.phases_h + fh) * strip.phases_w * phase
                 top = p * sh + fh - strip.before[1]  # the input row of h = 0
                 begin = min(height, max(0, -(top // sh)))
                 end = max(begin, min(height, (H - 1 - top) // sh + 1))
                 if d < 0 or d >= D:
                     begin = end = height
-                for fw in range(strip.phases_w):
-                    _clear(panel, at + fw * phase, begin * width)
-                    _clear(panel, at + fw * phase + end * width, (height - end) * width)
+                for f in range(strip.phases_w):
+                    _clear(panel, at + f * phase, begin * width, plane, some)
+                    _clear(panel, at + f * phase + end * width, (height - end) * width, plane, some)
                 start = (((channel + c) * D + d) * H + top + begin * sh) * W + left
-                down, rows_in = sh * W, end - begin
-                at += begin * width
-                if rows_in <= 0:
+                rows_in = end - begin
+                if rows_in == 0:
                     continue
                 for j in range(0, width, lanes):
                     low, high, count = -left - j * sw, W - left - j * sw, width - j
+                    x_at, to = start + j * sw, at + begin * width + j
                     if sw == 1:
-                        _split_rows(1, x, start + j, down, low, high, panel, at + j, width, phase, 1, count, rows_in)
+                        _split_rows(1, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
+                                    rows_in, x_plane, plane, some)  # fmt: skip
                     elif sw == 2:
-                        _split_rows(2, x, start + 2 * j, down, low, high, panel, at + j, width, phase, strip.phases_w,
-                                    count, rows_in)  # fmt: skip
+                        _split_rows(2, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
+                                    rows_in, x_plane, plane, some)  # fmt: skip
                     elif sw == 4:
-                        _split_rows(4, x, start + 4 * j, down, low, high, panel, at + j, width, phase, strip.phases_w,
-                                    count, rows_in)  # fmt: skip
+                        _split_rows(4, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
+                                    rows_in, x_plane, plane, some)  # fmt: skip
                     else:
                         for f in range(strip.phases_w):
-                            _gather_rows(x, start + f + j * sw, down, sw, (sw - 1 + low - f) // sw,
-                                         (sw - 1 + high - f) // sw, panel, at + f * phase + j, width, count,
-                                         rows_in)  # fmt: skip
+                            first, last = (sw - 1 + low - f) // sw, (sw - 1 + high - f) // sw
+                            _gather_rows(x, x_at + f, x_step, sw, first, last, panel, to + f * phase, width, count,
+                                         rows_in, x_plane, plane, some)  # fmt: skip
 
 
 @njit
