@@ -21,8 +21,8 @@ SHAPES = [(height, width) for height, widths in TILES.items() for width in width
 @njit
 def compute(height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
             finish, y, y_start, y_plane, valid, vector, lines, masks, places):  # fmt: skip
-    tile(height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume, finish,
-         y, y_start, y_plane, valid, vector, lines, masks, places)  # fmt: skip
+    tile(height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
+         finish, y, y_start, y_plane, valid, vector, lines, masks, places)  # fmt: skip
 
 
 class Tile:
@@ -43,7 +43,9 @@ class Tile:
         self.sums = np.full(2 + height * self.pixels, np.nan, dtype)
         self.plane = 3 * self.pixels + 5
         self.y = np.full(height * self.plane, np.nan, dtype)
-        half = self.lanes // 2  # every vector in two lines: its lower half, and the upper but the last lane, 3 further on
+        half = (
+            self.lanes // 2
+        )  # every vector in two lines: its lower half, and the upper but the last lane, 3 further on
         self.lines = 2 * np.arange(width + 2)
         low, high = (1 << half) - 1, (1 << (self.lanes - 1)) - (1 << half)
         self.masks = np.array([low, high] * (width + 1))
@@ -55,8 +57,8 @@ class Tile:
         ]  # fmt: skip
 
     def run(self, resume: bool, finish: bool, valid: int, function=compute) -> None:
-        function(self.height, self.width, len(self.X), self.x, 3, self.offsets, self.w, 1, self.initial, 0, self.sums, 2,
-                 resume, finish, self.y, 0, self.plane, valid, 1, self.lines, self.masks, self.places)  # fmt: skip
+        function(self.height, self.width, len(self.X), self.x, 3, self.offsets, self.w, 1, self.initial, 0, self.sums,
+                 2, resume, finish, self.y, 0, self.plane, valid, 1, self.lines, self.masks, self.places)  # fmt: skip
 
     def close(self, got: np.ndarray, start: np.ndarray) -> None:
         x, w = self.X.astype(np.float64), self.W.astype(np.float64)

@@ -25,7 +25,6 @@ from convbench.kernels.layout import ALIGNMENT
 from convbench.kernels.simd import INDEX, Vectors, index, pointer
 from convbench.spec import ConvSpec
 
-
 CHUNK = 8192  # elements of the input that are packed vector column by vector column: they stay in L1
 
 
