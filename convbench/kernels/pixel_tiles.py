@@ -29,6 +29,7 @@ from convbench.kernels.simd import INDEX, Vectors, index, pointer
 
 # height -> widths: sums, pixels and one weight fit the 32 registers of AVX-512, or the 16 of narrower vectors
 TILES = {8: (3, 2, 1), 4: (4, 2, 1), 2: (6, 2, 1)} if VECTOR_BYTES == 64 else {4: (3, 2, 1), 2: (4, 2, 1)}
+AHEAD = 64  # terms: the weights are asked for this much earlier than used, across tiles that follow each other
 
 
 @intrinsic
@@ -96,6 +97,7 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output):
     source = builder.gep(x, [builder.load(builder.gep(offsets, [j]))])
     pixels = [vectors.load(source, index(v * vectors.lanes)) for v in range(V)]
     updated = []
+    vectors.prefetch(weight, index(M * AHEAD))
     for m in range(M):  # one broadcast beside its products: all of them first would spill sums
         factor = vectors.splat(builder.load(builder.gep(weight, [index(m)])))
         updated += [vectors.fma(factor, pixels[v], totals[m * V + v]) for v in range(V)]

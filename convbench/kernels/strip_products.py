@@ -101,16 +101,22 @@ def share(extent: int, most: int) -> int:
 
 
 def pack_weights(plan: StripPlan, weight: np.ndarray) -> np.ndarray:
-    """(K, C/G, …taps) -> (G, tiles, C/G · taps, M): M output channels beside each other for every term, zero-padded."""
-    spec, M = plan.spec, plan.height
+    """(K, C/G, …taps) -> (G, C/G · taps · tiles · M), in the order in which ``multiply_strips`` reads it.
+
+    Of a group: blocks of ``block_c`` input channels; of a block: tiles of M output channels, the last padded with
+    zeros; of a tile: M weights beside each other for every term.
+    """
+    spec, M, tiles = plan.spec, plan.height, plan.tiles_k
     by_group = weight.reshape(spec.groups, spec.K // spec.groups, -1)
-    packed = aligned_empty((spec.groups, plan.tiles_k, by_group.shape[2], M), weight.dtype)
-    whole = by_group.shape[1] // M
-    packed[:, :whole] = by_group[:, : whole * M].reshape(spec.groups, whole, M, by_group.shape[2]).swapaxes(2, 3)
-    if whole < plan.tiles_k:
-        rest = by_group[:, whole * M :]
-        packed[:, whole, :, : rest.shape[1]] = rest.swapaxes(1, 2)
-        packed[:, whole, :, rest.shape[1] :] = 0
+    terms, block = by_group.shape[2], plan.block_c * prod(spec.filter)
+    packed = aligned_empty((spec.groups, terms * tiles * M), weight.dtype)
+    for first in range(0, terms, block):
+        some = min(block, terms - first)
+        part = packed[:, first * tiles * M : (first + some) * tiles * M].reshape(spec.groups, tiles, some, M)
+        for k in range(tiles):
+            rows = by_group[:, k * M : (k + 1) * M, first : first + some]
+            part[:, k, :, : rows.shape[1]] = rows.swapaxes(1, 2)
+            part[:, k, :, rows.shape[1] :] = 0
     return packed
 
 
@@ -130,10 +136,11 @@ def multiply_strips(begin, end, x, sizes, offsets, w, bias, y, private):
     scratch, integers = private
     strip = unpacked(sizes)
     M, block_c, block_k = sizes[22], sizes[23], sizes[24]
-    groups, tiles_k, terms, _ = w.shape
+    groups, taps = len(w), len(offsets) // block_c
     _, K, O, P, Q = y.shape
-    taps = len(offsets) // block_c
     channels = K // groups
+    tiles_k = (channels + M - 1) // M
+    filters = w.size // groups
     lanes = VECTOR_BYTES // x.itemsize
     widest = sizes[25]
     strips_p, strips_q = (P + strip.rows - 1) // strip.rows, (Q + strip.cols - 1) // strip.cols
@@ -171,7 +178,7 @@ def multiply_strips(begin, end, x, sizes, offsets, w, bias, y, private):
                     width = 2
                 for kt in range(first_k, last_k):
                     tile(M, width, some * taps, panel, c * strip.plane + v * lanes, offsets, w,
-                         ((g * tiles_k + kt) * terms + c * taps) * M, initial, (kt - first_k) * M, initial,
+                         g * filters + (c * tiles_k + kt * some) * taps * M, initial, (kt - first_k) * M, initial,
                          sums + (v * block_k + (kt - first_k) * width) * M * lanes, c > 0, c + some == strip.channels,
                          y, y_first + kt * M * O * P * Q, O * P * Q, min(M, channels - kt * M), v, lines, masks,
                          places)  # fmt: skip
