@@ -27,8 +27,8 @@ from convbench.kernels.strip_products import StripPlan, pack_weights, plan_strip
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
-EFFICIENCY = 0.85  # of peak inside tiles
-TILE_SECONDS = 4e-8  # what a tile costs beside its products: its first and its last lines
+EFFICIENCY = 0.8  # of peak inside tiles
+TILE_SECONDS = 8e-8  # what a tile costs beside its products: its first and its last lines
 
 Plan = StripPlan | StencilPlan
 
