@@ -1,13 +1,13 @@
 """Direct convolution: taps and channels accumulate in registers, no patch matrix.
 
-    y[n, k, p] = Σ_t Σ_c x̂[n, c, p + offset(t)] · w[k, c, t]
+    y[n, k, p] = Σ_c Σ_t x̂[n, c, p + offset(t)] · w[k, c, t]
 
-x̂ is the zero-padded image split by stride phase (``kernels/layout.py: Polyphase``), so that every tap is a
-unit-stride shift whatever the stride and dilation; each tile of pixels × NR output channels is one ``brgemm`` whose
-batch runs over the taps and whose depth is C/G (Georganas et al., SC'18, arXiv:1808.05567, §II).
-One input channel and few output channels a group would leave those lanes empty: there the lanes are pixels, as in
-``depthwise``.
-Memory: one padded copy of the input, none without padding and stride. Error: the direct sum's
+x̂ is the zero-padded image split by stride phase, packed a strip of output rows at a time (``kernels/strips.py``), so
+that every tap is a unit-stride shift whatever the stride and dilation. Pixels lie in the lanes and output channels in
+the rows of each register tile (``kernels/pixel_tiles.py``), so that sums go straight to NCHW planes and any number of
+channels a group is served alike (Zhang, Franchetti & Low 2018, arXiv:1809.10170). One input channel and few output
+channels a group are left to the stencil of ``depthwise``.
+Memory: one strip and its partial sums a thread; ``workspace_limit`` shortens the strip. Error: the direct sum's
 (``algorithm.direct_error``).
 """
 
@@ -17,86 +17,66 @@ from typing import Any
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, phases, terms
+from convbench.algorithm import Algorithm
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
-from convbench.kernels.gemm import VECTORS, panel_width
-from convbench.kernels.layout import carve, scratch_bytes
-from convbench.kernels.panels import (
-    PanelPlan,
-    image_part,
-    multiply,
-    pack_filters,
-    pad,
-    panel_count,
-    plan_panels,
-    tiles_part,
-)
+from convbench.kernels import strip_products
+from convbench.kernels.layout import scratch_bytes
+from convbench.kernels.pixel_tiles import TILES
+from convbench.kernels.strip_products import StripPlan, pack_weights, plan_strips, scratch_parts
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
-EFFICIENCY = 0.75  # of peak inside full tiles
+EFFICIENCY = 0.8  # of peak inside tiles
+TILE_SECONDS = 8e-8  # what a tile costs beside its products: its first and its last lines
 
-Plan = PanelPlan | StencilPlan
+Plan = StripPlan | StencilPlan
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    """Lanes are output channels; pixels where one input channel feeds less than a vector of them."""
-    few = spec.K // spec.groups < panel_width(spec.np_dtype) // VECTORS
-    chosen = depthwise.plan if few and depthwise.supports(spec) is None else plan_panels
+    """Strips; the stencil where one input channel feeds fewer output channels than the highest tile has."""
+    few = spec.K // spec.groups < max(TILES)
+    chosen = depthwise.plan if few and depthwise.supports(spec) is None else plan_strips
     return chosen(spec, threads, workspace_limit)
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> Any:
-    return pack_filters(plan, weight) if isinstance(plan, PanelPlan) else depthwise.prepare(plan, weight)
-
-
-def parts(plan):
-    return [image_part(plan), tiles_part(plan)]
+    return pack_weights(plan, weight) if isinstance(plan, StripPlan) else depthwise.prepare(plan, weight)
 
 
 def workspace(plan: Plan) -> int:
-    return scratch_bytes(parts(plan)) if isinstance(plan, PanelPlan) else depthwise.workspace(plan)
+    return scratch_bytes(scratch_parts(plan)) if isinstance(plan, StripPlan) else depthwise.workspace(plan)
 
 
-def pad_image(plan, x, state, bias, y, work):
-    if isinstance(plan, PanelPlan):
-        pad(plan, x, carve(work, parts(plan))[0])
-
-
-def multiply_tiles(plan, x, state, bias, y, work):
-    if isinstance(plan, PanelPlan):
-        padded, tiles = carve(work, parts(plan))
-        multiply(plan, x.reshape(-1) if plan.image.in_place else padded, state, bias, y, tiles)
-    else:
-        depthwise.run(plan, x, state, bias, y, work)
+def run(plan, x, state, bias, y, work):
+    convolve = strip_products.convolve if isinstance(plan, StripPlan) else depthwise.run
+    convolve(plan, x, state, bias, y, work)
 
 
 def executed_flop(plan: Plan) -> float:
-    """Counts what the lanes do: positions between output rows and channels up to a whole panel included."""
-    if not isinstance(plan, PanelPlan):
-        return depthwise.executed_flop(plan)
-    spec = plan.spec
-    lanes = panel_count(spec) * panel_width(spec.np_dtype)
-    return 2.0 * spec.N * spec.groups * plan.image.pixels * terms(spec) * lanes
+    if isinstance(plan, StripPlan):
+        return strip_products.executed_flop(plan)
+    return depthwise.executed_flop(plan)
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    if not isinstance(plan, PanelPlan):
+    if not isinstance(plan, StripPlan):
         return depthwise.cost(plan, machine)
     spec = plan.spec
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
-    copied = 0 if plan.image.in_place else 2 * spec.N * spec.C * plan.image.plane * spec.itemsize
-    return machine.call_overhead + compute + machine.byte_time(copied + spec.min_bytes, plan.threads)
+    panels, tiles = strip_products.packed_bytes(plan), strip_products.tile_count(plan)
+    packing = 2 * panels / (machine.l2_bandwidth * plan.threads)
+    moved = machine.byte_time(spec.min_bytes, plan.threads)
+    return machine.call_overhead + compute + packing + tiles * TILE_SECONDS / plan.threads + moved
 
 
 direct = Algorithm(
     name="direct",
-    run=phases(pad=pad_image, multiply=multiply_tiles),
+    run=run,
     plan=plan,
     prepare=prepare,
     workspace=workspace,
     cost=cost,
     executed_flop=executed_flop,
-    claim="register-blocked direct sum over taps and channels, no im2col (Georganas et al. 2018)",
+    claim="register-blocked direct sum over taps and channels, no im2col (Zhang, Franchetti & Low 2018)",
 )

@@ -9,8 +9,7 @@ Error: the direct sum's (``algorithm.direct_error``): every tap's partial sum is
 
 from __future__ import annotations
 
-from convbench.algorithm import Algorithm, phases
-from convbench.algorithms.direct import executed_flop
+from convbench.algorithm import Algorithm, phases, terms
 from convbench.kernels.gemm import brgemm, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import carve, scratch_bytes
@@ -65,6 +64,13 @@ def multiply(plan, x, state, bias, y, work):
              spec.weight_shape[1] * image.plane, image.plane, image.taps, state, plan.b_off,
              operand_or_empty(bias, y), y.reshape(spec.output_shape), image.size[1], image.size[2],
              private=acc)  # fmt: skip
+
+
+def executed_flop(plan: PanelPlan) -> float:
+    """Counts what the lanes do: positions between output rows and channels up to a whole panel included."""
+    spec = plan.spec
+    lanes = panel_count(spec) * panel_width(spec.np_dtype)
+    return 2.0 * spec.N * spec.groups * plan.image.pixels * terms(spec) * lanes
 
 
 def cost(plan: PanelPlan, machine: Machine) -> float:

@@ -24,15 +24,20 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from convbench.kernels.jit import njit
+from convbench.kernels.jit import chosen_vector_bytes, njit
 from convbench.kernels.layout import aligned_empty
 
 VECTORS = 2  # vectors of output channels a tile
 
 
 def _vector_bytes() -> int:
+    """The host's widest vectors, or what ``CONVBENCH_VECTOR_BYTES`` asks for: one machine can try all widths."""
     features = binding.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+    widest = 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+    chosen = chosen_vector_bytes() or widest
+    if chosen > widest:
+        raise ValueError(f"CONVBENCH_VECTOR_BYTES={chosen}, but this host's vectors have {widest} bytes")
+    return chosen
 
 
 VECTOR_BYTES = _vector_bytes()

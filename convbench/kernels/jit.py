@@ -7,6 +7,7 @@ edit of the file that holds a kernel, but not of a helper or intrinsic that the 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,16 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def chosen_vector_bytes() -> int | None:
+    """``$CONVBENCH_VECTOR_BYTES``: vectors of 64, 32 or 16 bytes, where the host has them; None if it is not set."""
+    text = os.environ.get("CONVBENCH_VECTOR_BYTES")
+    if not text:
+        return None
+    if text not in ("64", "32", "16"):
+        raise ValueError(f"CONVBENCH_VECTOR_BYTES={text!r}; allowed: 64, 32, 16")
+    return int(text)
+
+
 def sources_hash(*folders: Path) -> str:
     """Twelve hex digits over the Python files in these folders."""
     digest = hashlib.sha256()
@@ -34,9 +45,13 @@ def sources_hash(*folders: Path) -> str:
 
 
 def code_dir() -> Path:
-    """Where compiled kernels live: ``$NUMBA_CACHE_DIR`` if set, else the user's cache, and the hash below it."""
+    """Where compiled kernels live: ``$NUMBA_CACHE_DIR`` if set, else the user's cache, and the hash below it.
+
+    Code for vectors of a chosen width has a directory of its own.
+    """
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else cache_dir() / "numba"
-    return base / f"kernels-{_HASH}"
+    width = chosen_vector_bytes()
+    return base / (f"kernels-{_HASH}-{width}" if width else f"kernels-{_HASH}")
 
 
 def njit(function: Callable[..., Any]) -> Any:

@@ -1,24 +1,19 @@
-"""Convolution as brgemm over packed filter panels: pixels × NR channels at a time, written to NCHW.
-
-Shared by every algorithm whose A operand is an image: the padded image and the filter panels, the plan that sizes
-them, and the kernel over tiles.
-"""
+"""What brgemm over a padded image needs: the image and the packed filter panels, the plan that sizes them, and the
+way of its (pixels, NR) products to NCHW."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from convbench.kernels.gemm import VECTORS, brgemm, pack_panels, panel_width
+from convbench.kernels.gemm import VECTORS, pack_panels, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import Part, Polyphase, aligned_empty, polyphase_pad
 from convbench.kernels.threads import parallel
 from convbench.kernels.transpose import store_transposed
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
-
-ROWS = 112  # pixels a block: eight register tiles, whose (112, NR) product stays in L1
 
 
 class PanelPlan(NamedTuple):
@@ -58,11 +53,6 @@ def image_part(plan: PanelPlan) -> Part:
     return (size,), plan.spec.np_dtype
 
 
-def tiles_part(plan: PanelPlan) -> Part:
-    """One (ROWS, NR) product a thread."""
-    return (plan.threads, ROWS, panel_width(plan.spec.np_dtype)), plan.spec.np_dtype
-
-
 def pad(plan: PanelPlan, x: np.ndarray, padded: np.ndarray) -> np.ndarray:
     """Fill ``padded`` with the polyphase image of x and return it; x itself, flat, where that is the image."""
     spec, image = plan.lifted, plan.image
@@ -78,17 +68,6 @@ def pad(plan: PanelPlan, x: np.ndarray, padded: np.ndarray) -> np.ndarray:
 def operand_or_empty(bias: np.ndarray | None, like: np.ndarray) -> np.ndarray:
     """Kernels take one type: an absent bias is an empty array."""
     return like.reshape(-1)[:0] if bias is None else bias
-
-
-def multiply(plan: PanelPlan, a: np.ndarray, panels: np.ndarray, bias: Any, y: np.ndarray, tiles: np.ndarray) -> None:
-    """y = the convolution of the image ``a`` with the packed ``panels``, plus bias."""
-    spec, image = plan.lifted, plan.image
-    tasks = spec.N * spec.groups * panel_count(spec) * -(-image.pixels // ROWS)
-    parallel(
-        multiply_tiles, tasks, plan.threads, a, spec.C * image.plane, spec.weight_shape[1] * image.plane, image.plane,
-        image.taps, panels, plan.b_off, operand_or_empty(bias, y), y.reshape(spec.output_shape), image.size[1],
-        image.size[2], image.pixels, private=tiles,
-    )  # fmt: skip
 
 
 @njit
@@ -120,30 +99,3 @@ def scatter(tile, first, rows, size_h, size_w, y, image, channel, channels, bias
                         target, start + n * plane + j, plane, some, bias, channel + n, min(some, bias.size),
                     )  # fmt: skip
         i += count
-
-
-@njit
-def multiply_tiles(
-    begin, end, a, image_step, group_step, a_step, taps, panels, b_off, bias, y, size_h, size_w, pixels, tile
-):
-    """Tasks (n, g, panel, pixel block), the last fastest: one brgemm over all taps and channels, then ``scatter``.
-
-    a flat; pixel i of channel c, group g, image n at tap t lies at n·image_step + g·group_step + c·a_step + taps[t]
-    + i. panels as ``pack_filters`` makes them; tile (rows, NR) is private scratch; bias (K,) or empty.
-    """
-    G, count_k, batch, depth, width = panels.shape
-    channels = y.shape[1] // G
-    rows = tile.shape[0]
-    blocks = -(-pixels // rows)
-    b = panels.reshape(panels.size)
-    c = tile.reshape(tile.size)
-    for task in range(begin, end):
-        rest, block = divmod(task, blocks)
-        rest, panel = divmod(rest, count_k)
-        n, g = divmod(rest, G)
-        first = block * rows
-        count = min(rows, pixels - first)
-        start = n * image_step + g * group_step + first
-        brgemm(count, depth, batch, a, start, taps, a_step, b, (g * count_k + panel) * batch * depth * width, b_off,
-               c, 0, width, False)  # fmt: skip
-        scatter(tile, first, count, size_h, size_w, y, n, g * channels + panel * width, channels, bias)

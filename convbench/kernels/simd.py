@@ -64,15 +64,18 @@ class Vectors:
 
     def mask(self, low: ir.Value, high: ir.Value) -> ir.Value:
         """Lanes i with low ≤ i < high; the bounds are int64 and lie anywhere."""
-        bits = ir.IntType(self.lanes)
 
         def below(bound: ir.Value) -> ir.Value:
             for keep, end in (("<", index(self.lanes)), (">", index(0))):
                 bound = self.builder.select(self.builder.icmp_signed(keep, bound, end), bound, end)
             return self.builder.shl(index(1), bound)
 
-        chosen = self.builder.sub(below(high), below(low))
-        return self.builder.bitcast(self.builder.trunc(chosen, bits), ir.VectorType(ir.IntType(1), self.lanes))
+        return self.mask_of(self.builder.sub(below(high), below(low)))
+
+    def mask_of(self, bits: ir.Value) -> ir.Value:
+        """Lanes i whose bit i of the int64 ``bits`` is set."""
+        short = self.builder.trunc(bits, ir.IntType(self.lanes))
+        return self.builder.bitcast(short, ir.VectorType(ir.IntType(1), self.lanes))
 
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         """a · b + c, rounded once."""
@@ -101,6 +104,13 @@ class Vectors:
             self.builder.store(value, address, align=self._align)
         else:
             self.builder.call(self._store, [value, address, ir.Constant(_LANE, self._align), mask])
+
+    def prefetch(self, base: ir.Value, at: ir.Value, write: bool = False) -> None:
+        """Ask for the cache line at ``base[at]``, to read or to write it; any address is allowed."""
+        byte = ir.IntType(8).as_pointer()
+        fetch = self._declare("llvm.prefetch.p0", ir.VoidType(), [byte, _LANE, _LANE, _LANE])
+        hints = [ir.Constant(_LANE, value) for value in (int(write), 3, 1)]  # keep in every cache; data
+        self.builder.call(fetch, [self.builder.bitcast(self.builder.gep(base, [at]), byte), *hints])
 
     def pick(self, first: ir.Value, second: ir.Value, lanes: Sequence[int]) -> ir.Value:
         """A vector of the named lanes of ``first`` (0 … L−1) and ``second`` (L … 2L−1)."""

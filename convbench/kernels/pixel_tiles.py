@@ -1,0 +1,150 @@
+"""The micro-kernel with pixels in the lanes: any number of output channels, written straight to NCHW planes.
+
+Contract (written before the code)::
+
+    s[m, i] = Σ_{j < terms} w[w_start + j·M + m] · x[x_start + offsets[j] + i]     0 ≤ m < M, 0 ≤ i < V·L
+
+    M × V        a tile of :data:`TILES`: M output channels (``height``) by V vectors (``width``) of L lanes
+    x            read whole vectors at a time: V·L elements from every x_start + offsets[j]
+    w            packed by output channel: M weights for each term, in the order of ``offsets``
+    initial      what the sums start from: initial[initial_start + m] in every lane; with ``resume``,
+                 sums[sums_start + (m·V + v)·L …] instead
+    sums         without ``finish`` all sums go there, in the same order, and y is untouched
+    y            with ``finish``: vector v of channel m < ``valid`` is stored once for each of its lines
+                 ℓ, lines[vector + v] ≤ ℓ < lines[vector + v + 1]: the lanes i with bit i of masks[ℓ] go to
+                 y[y_start + m·y_plane + places[ℓ] + i]
+
+``terms`` ≥ 1; a vector has one line or more. Nothing else is read or written. Lanes along the pixels waste none where
+a group has few output channels, and need no transposition; each weight is one broadcast from memory, each pixel vector
+is loaded once for M channels (Zhang, Franchetti & Low 2018, arXiv:1809.10170, §3).
+"""
+
+from __future__ import annotations
+
+from numba import types
+from numba.extending import intrinsic
+
+from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.simd import INDEX, Vectors, index, pointer
+
+# height -> widths: sums, pixels and one weight fit the 32 registers of AVX-512, or the 16 of narrower vectors
+TILES = {8: (3, 2, 1), 4: (4, 2, 1), 2: (6, 2, 1)} if VECTOR_BYTES == 64 else {4: (3, 2, 1), 2: (4, 2, 1)}
+AHEAD = 64  # terms: the weights are asked for this much earlier than used, across tiles that follow each other
+
+
+@intrinsic
+def tile(
+    typingctx, height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start,
+    resume, finish, y, y_start, y_plane, valid, vector, lines, masks, places,
+):  # fmt: skip
+    """One tile of the contract; (height, width) is one of :data:`TILES`, and each has code of its own."""
+    signature = types.void(
+        height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
+        finish, y, y_start, y_plane, valid, vector, lines, masks, places,
+    )  # fmt: skip
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+
+        def at(array, start):
+            return pointer(context, builder, sig.args[array], args[array], start)
+
+        operands = at(3, args[4]), at(5, index(0)), at(6, args[7]), at(8, args[9]), at(10, args[11])
+        output = at(14, args[15]), args[16], args[17], at(19, args[18]), at(20, index(0)), at(21, index(0))
+        for M, widths in TILES.items():
+            with builder.if_then(builder.icmp_signed("==", args[0], index(M))):
+                for V in widths:
+                    with builder.if_then(builder.icmp_signed("==", args[1], index(V))):
+                        _emit(builder, vectors, M, V, args[2], operands, args[12], args[13], output)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _emit(builder, vectors, M, V, terms, operands, resume, finish, output):
+    """The code of an M × V tile, between the contract's operands and its output."""
+    x, offsets, w, initial, sums = operands
+    y, y_plane, valid, lines, masks, places = output
+    first_line = builder.load(builder.gep(lines, [index(0)]))
+    with builder.if_then(finish):
+        _fetch_lines(builder, vectors, M, V, y, y_plane, first_line, places)
+    tile = [(m, v) for m in range(M) for v in range(V)]
+    with builder.if_else(resume) as (again, anew):
+        with again:
+            loaded = [vectors.load(sums, index((m * V + v) * vectors.lanes)) for m, v in tile]
+            again_end = builder.block
+        with anew:
+            splats = [vectors.splat(builder.load(builder.gep(initial, [index(m)]))) for m in range(M)]
+            anew_end = builder.block
+    starts = []
+    for value, (m, _) in zip(loaded, tile, strict=True):
+        start = builder.phi(vectors.type)
+        start.add_incoming(value, again_end)
+        start.add_incoming(splats[m], anew_end)
+        starts.append(start)
+
+    entry = builder.block
+    loop, done = builder.append_basic_block("terms"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    j = builder.phi(INDEX)
+    j.add_incoming(index(0), entry)
+    weight = builder.phi(w.type)
+    weight.add_incoming(w, entry)
+    totals = [builder.phi(vectors.type) for _ in tile]
+    for phi, start in zip(totals, starts, strict=True):
+        phi.add_incoming(start, entry)
+    source = builder.gep(x, [builder.load(builder.gep(offsets, [j]))])
+    pixels = [vectors.load(source, index(v * vectors.lanes)) for v in range(V)]
+    updated = []
+    vectors.prefetch(weight, index(M * AHEAD))
+    for m in range(M):  # one broadcast beside its products: all of them first would spill sums
+        factor = vectors.splat(builder.load(builder.gep(weight, [index(m)])))
+        updated += [vectors.fma(factor, pixels[v], totals[m * V + v]) for v in range(V)]
+    for phi, value in zip(totals, updated, strict=True):
+        phi.add_incoming(value, loop)
+    weight.add_incoming(builder.gep(weight, [index(M)]), loop)
+    j_next = builder.add(j, index(1))
+    j.add_incoming(j_next, loop)
+    builder.cbranch(builder.icmp_signed("<", j_next, terms), loop, done)
+    builder.position_at_end(done)
+
+    with builder.if_else(finish) as (write, keep):
+        with keep:
+            for value, (m, v) in zip(updated, tile, strict=True):
+                vectors.store(value, sums, index((m * V + v) * vectors.lanes))
+        with write:
+            line = first_line
+            for v in range(V):
+                end = builder.load(builder.gep(lines, [index(v + 1)]))
+                _store_lines(builder, vectors, updated[v::V], y, y_plane, line, end, masks, places, valid)
+                line = end
+
+
+def _fetch_lines(builder, vectors, M, V, y, y_plane, line, places):
+    """Ask for the tile's lines of y to write: they arrive while the sums are formed."""
+    start = builder.gep(y, [builder.load(builder.gep(places, [line]))])
+    for m in range(M):
+        channel = builder.gep(start, [builder.mul(y_plane, index(m))])
+        for v in range(V):
+            vectors.prefetch(channel, index(v * vectors.lanes), write=True)
+
+
+def _store_lines(builder, vectors, values, y, y_plane, line, end, masks, places, valid):
+    """Store a vector of every channel, one masked store for each line from ``line`` to ``end``."""
+    before = builder.block
+    loop, done = builder.append_basic_block("line"), builder.append_basic_block("lines.done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    i = builder.phi(INDEX)
+    i.add_incoming(line, before)
+    mask = vectors.mask_of(builder.load(builder.gep(masks, [i])))
+    target = builder.gep(y, [builder.load(builder.gep(places, [i]))])
+    for m, value in enumerate(values):
+        with builder.if_then(builder.icmp_signed(">", valid, index(m)), likely=True):
+            vectors.store(value, target, index(0), mask)
+        target = builder.gep(target, [y_plane])
+    following = builder.add(i, index(1))
+    i.add_incoming(following, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, end), loop, done)
+    builder.position_at_end(done)

@@ -1,0 +1,282 @@
+"""Strips: the padded input under a block of output rows, packed so that every tap is a constant offset.
+
+    panel[c, t, f_h, f_w, h, w] = x̂[c, o·s_d + t·d_d, (p + h)·s_h + f_h, (q + w)·s_w + f_w]
+
+for the strip of output positions (o, p …, q …); x̂ is the zero-padded input. Rows and columns are split by stride
+phase (f_h, f_w), so that output pixel i = ρ·pitch + column finds tap (t, r, s) of channel c at offset(c, t, r, s) + i
+whatever stride and dilation: unit stride in the lanes of ``kernels/pixel_tiles.py``. The panel stays in cache; padding
+is settled here once, and no inner loop branches on it.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import ALIGNMENT
+from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.spec import ConvSpec
+
+CHUNK = 8192  # elements of the input that are packed vector column by vector column: they stay in L1
+
+
+class Strip(NamedTuple):
+    """A lifted (3-D) problem's strips; lengths in elements."""
+
+    image: tuple[int, ...]  # D, H, W
+    output: tuple[int, ...]  # O, P, Q
+    stride: tuple[int, ...]
+    before: tuple[int, ...]  # padding before the image
+    channels: int  # C/G
+    depth_step: int  # dilation along D
+    slices: int  # the filter's depth T
+    phases_h: int  # row phases that some tap reads
+    phases_w: int
+    rows: int  # output rows of a strip
+    cols: int  # output columns of a strip
+    height: int  # rows of one phase
+    pitch: int  # elements of one phase's row
+    plane: int  # elements from one channel to the next
+
+    @property
+    def pixels(self) -> int:
+        """From a strip's first output to its last; rows lie ``pitch`` apart."""
+        return (self.rows - 1) * self.pitch + self.cols
+
+    @property
+    def most_lines(self) -> int:
+        """Bound of the lines in which a strip's vectors are stored: each ends with its row or with its vector."""
+        return self.pixels // 2 + self.rows + 3  # vectors have two lanes or more
+
+    @property
+    def total(self) -> int:
+        """Strips that cover the output of one image and group."""
+        O, P, Q = self.output
+        return O * -(-P // self.rows) * -(-Q // self.cols)
+
+
+def strip_of(spec: ConvSpec, rows: int, cols: int) -> Strip:
+    """Strips of rows × cols outputs of a lifted problem."""
+    (_, sh, sw), (dd, dh, dw), (slices, R, S) = spec.stride, spec.dilation, spec.filter
+    phases_h, phases_w = (max(k * d % s for k in range(n)) + 1 for n, d, s in ((R, dh, sh), (S, dw, sw)))
+    height, pitch = rows + (R - 1) * dh // sh, cols + (S - 1) * dw // sw
+    line = ALIGNMENT // spec.itemsize
+    lines = -(-slices * phases_h * phases_w * height * pitch // line)
+    return Strip(
+        image=spec.spatial, output=spec.output_spatial, stride=spec.stride,
+        before=tuple(before for before, _ in spec.padding), channels=spec.weight_shape[1], depth_step=dd,
+        slices=slices, phases_h=phases_h, phases_w=phases_w, rows=rows, cols=cols, height=height, pitch=pitch,
+        plane=(lines | 1) * line,  # an odd number of lines: channels spread over the cache's sets
+    )  # fmt: skip
+
+
+def strip_offsets(spec: ConvSpec, strip: Strip, channels: int) -> np.ndarray:
+    """int64 (channels · T·R·S,): where the strip's first output finds each term, taps fastest."""
+    (_, sh, sw), (_, dh, dw), (T, R, S) = spec.stride, spec.dilation, spec.filter
+    taps = [
+        (((t * strip.phases_h + r * dh % sh) * strip.phases_w + s * dw % sw) * strip.height + r * dh // sh)
+        * strip.pitch + s * dw // sw
+        for t in range(T) for r in range(R) for s in range(S)
+    ]  # fmt: skip
+    return (np.arange(channels)[:, None] * strip.plane + np.array(taps)).reshape(-1).astype(np.int64)
+
+
+def numbers(strip: Strip) -> np.ndarray:
+    """The strip as one int64 array, in which a call of a kernel takes it fastest."""
+    return np.array([*chain(*strip[:4]), *strip[4:]], np.int64)
+
+
+@njit
+def unpacked(n):
+    """The Strip that :func:`numbers` packed."""
+    return Strip((n[0], n[1], n[2]), (n[3], n[4], n[5]), (n[6], n[7], n[8]), (n[9], n[10], n[11]), n[12], n[13], n[14],
+                 n[15], n[16], n[17], n[18], n[19], n[20], n[21])  # fmt: skip
+
+
+def _rows(builder, source, target, rows, x_step, out_step, x_plane, plane, channels):
+    """Emit the loops over channels and rows; gives, once, where the innermost body reads and writes."""
+    with cgutils.for_range(builder, channels) as channel:
+        x_first = builder.gep(source, [builder.mul(channel.index, x_plane)])
+        out_first = builder.gep(target, [builder.mul(channel.index, plane)])
+        with cgutils.for_range(builder, rows) as row:
+            yield (
+                builder.gep(x_first, [builder.mul(row.index, x_step)]),
+                builder.gep(out_first, [builder.mul(row.index, out_step)]),
+            )
+
+
+@intrinsic(prefer_literal=True)
+def _split_rows(
+    typingctx, stride, x, start, x_step, low, high, out, at, out_step, phase, phases, count, rows, x_plane, plane,
+    channels,
+):  # fmt: skip
+    """out[at + c·plane + h·out_step + f·phase + i] = x[start + c·x_plane + h·x_step + i·stride + f].
+
+    For c < channels, h < rows, f < phases, i < count: one vector of i; ``stride`` is a literal: 1, 2 or 4. Elements of
+    x outside low ≤ i·stride + f < high are zero and not read.
+    """
+    many = stride.literal_value
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        lanes = vectors.lanes
+        x_step_, out_step_, phase_, phases_ = args[3], args[8], args[9], args[10]
+        source = pointer(context, builder, sig.args[1], args[1], args[2])
+        target = pointer(context, builder, sig.args[6], args[6], args[7])
+        masks = [vectors.mask(*(builder.sub(bound, index(v * lanes)) for bound in args[4:6])) for v in range(many)]
+        inside = vectors.mask(index(0), args[11])
+
+        def by_phase(run):
+            if len(run) == 1:
+                return run
+            pairs = list(zip(run[::2], run[1::2], strict=True))
+            halves = [by_phase([vectors.pick(a, b, range(f, 2 * lanes, 2)) for a, b in pairs]) for f in (0, 1)]
+            return list(chain(*zip(*halves, strict=True)))
+
+        for row, to in _rows(builder, source, target, args[12], x_step_, out_step_, *args[13:]):
+            for f, value in enumerate(by_phase([vectors.load(row, index(v * lanes), masks[v]) for v in range(many)])):
+                if f == 0:
+                    vectors.store(value, to, index(0), inside)
+                    continue
+                with builder.if_then(builder.icmp_signed(">", phases_, index(f)), likely=True):
+                    vectors.store(value, to, builder.mul(phase_, index(f)), inside)
+        return context.get_dummy_value()
+
+    signature = types.void(stride, x, start, x_step, low, high, out, at, out_step, phase, phases, count, rows, x_plane,
+                           plane, channels)  # fmt: skip
+    return signature, codegen
+
+
+@intrinsic
+def _gather_rows(
+    typingctx, x, start, x_step, stride, low, high, out, at, out_step, count, rows, x_plane, plane, channels
+):  # fmt: skip
+    """out[at + c·plane + h·out_step + i] = x[start + c·x_plane + h·x_step + i·stride], one vector of i.
+
+    For c < channels, h < rows, i < count; elements outside low ≤ i < high are zero and not read.
+    """
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        source = pointer(context, builder, sig.args[0], args[0], args[1])
+        target = pointer(context, builder, sig.args[6], args[6], args[7])
+        known, inside = vectors.mask(args[4], args[5]), vectors.mask(index(0), args[9])
+        for row, to in _rows(builder, source, target, args[10], args[2], args[8], *args[11:]):
+            vectors.store(vectors.gather(row, args[3], known), to, index(0), inside)
+        return context.get_dummy_value()
+
+    signature = types.void(x, start, x_step, stride, low, high, out, at, out_step, count, rows, x_plane, plane,
+                           channels)  # fmt: skip
+    return signature, codegen
+
+
+@intrinsic
+def _clear(typingctx, out, at, count, plane, channels):
+    """out[at + c·plane + i] = 0 for c < channels, i < count."""
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, out.dtype)
+        target = pointer(context, builder, sig.args[0], args[0], args[1])
+        zero = ir.Constant(vectors.type, [0.0] * vectors.lanes)
+        with cgutils.for_range_slice(builder, index(0), args[2], index(vectors.lanes), INDEX) as (i, _):
+            inside = vectors.mask(index(0), builder.sub(args[2], i))
+            with cgutils.for_range(builder, args[4]) as loop:
+                vectors.store(zero, target, builder.add(i, builder.mul(loop.index, args[3])), inside)
+        return context.get_dummy_value()
+
+    return types.void(out, at, count, plane, channels), codegen
+
+
+@njit
+def pack_strip(x, channel, o, p, q, rows, strip, panel):
+    """Fill ``panel`` for the strip of ``rows`` output rows from (o, p, q) on; x flat, ``channel`` = n·C + first c.
+
+    What no tap of an output reads but a whole vector may is zero too: stale denormals would slow the products down.
+    """
+    D, H, W = strip.image
+    _, sh, sw = strip.stride
+    lanes = VECTOR_BYTES // x.itemsize
+    width = strip.pitch
+    height = rows + strip.height - strip.rows
+    phase = strip.height * strip.pitch
+    left = q * sw - strip.before[2]
+    used = strip.slices * strip.phases_h * strip.phases_w * phase
+    plane, x_plane, x_step = strip.plane, D * H * W, sh * W
+    _clear(panel, strip.channels * plane, panel.size - strip.channels * plane, 0, 1)
+    chunk = max(1, CHUNK // (height * W))
+    for c in range(0, strip.channels, chunk):
+        some = min(chunk, strip.channels - c)
+        _clear(panel, c * plane + used, plane - used, plane, some)
+        for t in range(strip.slices):
+            d = o * strip.stride[0] + t * strip.depth_step - strip.before[0]
+            for fh in range(strip.phases_h):
+                at = c * plane + (t * strip.phases_h + fh) * strip.phases_w * phase
+                top = p * sh + fh - strip.before[1]  # the input row of h = 0
+                begin = min(height, max(0, -(top // sh)))
+                end = max(begin, min(height, (H - 1 - top) // sh + 1))
+                if d < 0 or d >= D:
+                    begin = end = height
+                for f in range(strip.phases_w):
+                    _clear(panel, at + f * phase, begin * width, plane, some)
+                    _clear(panel, at + f * phase + end * width, (height - end) * width, plane, some)
+                start = (((channel + c) * D + d) * H + top + begin * sh) * W + left
+                rows_in = end - begin
+                if rows_in == 0:
+                    continue
+                for j in range(0, width, lanes):
+                    low, high, count = -left - j * sw, W - left - j * sw, width - j
+                    x_at, to = start + j * sw, at + begin * width + j
+                    if sw == 1:
+                        _split_rows(1, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
+                                    rows_in, x_plane, plane, some)  # fmt: skip
+                    elif sw == 2:
+                        _split_rows(2, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
+                                    rows_in, x_plane, plane, some)  # fmt: skip
+                    elif sw == 4:
+                        _split_rows(4, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
+                                    rows_in, x_plane, plane, some)  # fmt: skip
+                    else:
+                        for f in range(strip.phases_w):
+                            first, last = (sw - 1 + low - f) // sw, (sw - 1 + high - f) // sw
+                            _gather_rows(x, x_at + f, x_step, sw, first, last, panel, to + f * phase, width, count,
+                                         rows_in, x_plane, plane, some)  # fmt: skip
+
+
+@njit
+def strip_lines(rows, cols, strip, y_row, lanes, lines, masks, places):
+    """Where a strip's vectors of pixels go: the lines that ``kernels/pixel_tiles.py`` stores; the number of vectors.
+
+    y rows lie ``y_row`` apart; rows × cols is the strip's part of the output.
+    """
+    pixels = (rows - 1) * strip.pitch + cols
+    vectors = (pixels + lanes - 1) // lanes
+    line = row = 0
+    for v in range(vectors):
+        lines[v] = line
+        first = v * lanes
+        while True:
+            begin = row * strip.pitch - first
+            low, high = max(0, begin), min(lanes, begin + cols)
+            if low < high:
+                masks[line] = (1 << high) - (1 << low)
+                places[line] = first - row * (strip.pitch - y_row)
+                line += 1
+            if row == rows - 1 or begin + strip.pitch > lanes:
+                break
+            row += 1
+            if begin + strip.pitch == lanes:
+                break
+        if line == lines[v]:  # a vector between two rows: nothing to store
+            masks[line] = 0
+            places[line] = 0
+            line += 1
+    lines[vectors] = line
+    return vectors
