@@ -1,0 +1,353 @@
+"""Stencils straight from the image: depthwise correlation without a padded copy, lanes along the row.
+
+``_tile`` is the building block (contract written before the code; the body may change, this may not)::
+
+    y[i, q] = bias + Σ_blocks Σ_m Σ_c w[block, m, c] · x̂[row(block) + (i + m)·B][col + shift(block) + q·stride + c]
+
+    0 ≤ i < height ≤ ROWS, 0 ≤ q < cols, at most ``wide`` vectors;  y[i, q] = y[y_start + i·y_step + q]
+
+    table       int64: table[n] is the address of column 0 of the n-th row of pixels that the tile reads, or of a row of
+                zeros where that row lies outside the image
+    x̂           what lies there in columns 0 … W − 1, zero in others
+    blocks      m ≤ 4 taps of a filter column, B table rows apart, so that a vector of pixels serves m output rows from
+                a register; in ``across`` neighbouring filter columns, 1 or 3. ``rows`` and ``shifts`` int64, one a
+                block, longest blocks first; ``counts`` of each of LENGTHS[across]; weights in that order from w_start
+    safe        full vectors may be read in columns 0 … safe − 1 of every row; elsewhere loads are masked and touch
+                nothing outside the image
+    Exactly height × cols elements of y are written, none is read.
+
+With p = a + A·i, A = dilation / g, B = stride / g, g = gcd(stride, dilation), the rows of taps r and r + B are one
+output row apart (``kernels/lattice.py`` has the proof): blocks exist for every stride and dilation of rows, and the
+table's n-th row is the image's row h₀ + n·dilation. Columns have any dilation, and stride 1 or 2.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import gcd, prod
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.jit import njit
+from convbench.kernels.layout import round_up
+from convbench.kernels.lines import clear_line
+from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.spec import ConvSpec
+
+ROWS = 7  # divides 112, 56, 28, 14 and 7; 7·2 accumulators, 4 weights and pixels fit 32 registers
+WIDTH = 2 if VECTOR_BYTES == 64 else 1  # vectors a tile; 7·1, 4 and pixels fit the 16 registers of narrower hosts
+LENGTHS = {1: (4, 3, 2, 1), 3: (3, 2, 1)}  # taps down, by taps across
+ACROSS = {len(lengths): across for across, lengths in LENGTHS.items()}
+
+
+class Geometry(NamedTuple):
+    """What the kernel knows of a lifted (3-D) depthwise problem, as one int64 array in this order; in elements."""
+
+    multiplier: int  # K / C
+    outputs: int  # K
+    x_plane: int  # one channel of x
+    y_plane: int
+    W: int
+    Q: int
+    stride: int  # of columns, as ``before`` and ``reach``
+    before: int  # padding
+    reach: int  # (S − 1)·dilation
+    across: int  # filter columns of one block: filters 3 columns wide take theirs at once
+    B: int  # table rows from one row of a tile to the next
+    y_step: int  # A·Q: from one row of a tile to the next
+    slices: int  # T
+    table: int  # rows of pixels under one tile, in one slice of the filter
+    row_step: int  # from one row of the table to the next
+    bands: int  # tiles of rows of one output channel
+    zeros: int  # the row of zeros: every column that a tile may read
+
+    @classmethod
+    def of(cls, spec: ConvSpec) -> Geometry:
+        (T, R, S), (_, dh, dw), (_, sh, sw) = spec.filter, spec.dilation, spec.stride
+        (O, P, Q), W = spec.output_spatial, spec.spatial[2]
+        lanes = VECTOR_BYTES // spec.itemsize
+        A, B = dh // gcd(sh, dh), sh // gcd(sh, dh)
+        reach = (S - 1) * dw
+        return cls(
+            multiplier=spec.K // spec.C, outputs=spec.K, x_plane=prod(spec.spatial), y_plane=O * P * Q, W=W, Q=Q,
+            stride=sw, before=spec.padding[2][0], reach=reach, across=3 if (S, dw) == (3, 1) else 1, B=B, y_step=A * Q,
+            slices=T, table=(ROWS - 1) * B + R, row_step=dh * W,
+            bands=O * sum(-(-len(range(a, P, A)) // ROWS) for a in range(min(A, P))),
+            zeros=round_up((round_up(Q, lanes) + WIDTH * lanes) * sw + reach, lanes),
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def bands(spec: ConvSpec) -> np.ndarray:
+    """(bands, 3 + 3·T) int64 of a lifted problem: every tile of rows of one channel.
+
+    (start in the output channel, output rows, start of the last row of pixels or −1; then for each slice of the filter
+    the start of the table's row 0, perhaps outside the image, and low, high: rows low … high − 1 lie in it).
+    """
+    (D, H, W), (O, P, Q), (T, R, _) = spec.spatial, spec.output_spatial, spec.filter
+    (sd, sh, _), (dd, dh, _), (before_d, before_h, _) = spec.stride, spec.dilation, (b for b, _ in spec.padding)
+    A, B = dh // gcd(sh, dh), sh // gcd(sh, dh)
+    p = np.concatenate([np.arange(a, P, A * ROWS) for a in range(min(A, P))])
+    rows = np.minimum(ROWS, -(-(P - p) // A))
+    h = p * sh - before_h
+    low = np.maximum(0, -(h // dh))
+    high = np.maximum(low, np.minimum((rows - 1) * B + R, -((h - H) // dh)))
+    found = np.empty((O, len(p), 3 + 3 * T), np.int64)
+    for o in range(O):
+        found[o, :, 0], found[o, :, 1], found[o, :, 2] = (o * P + p) * Q, rows, -1
+        for t in range(T):
+            d = o * sd + t * dd - before_d
+            start, top = (d * H + h) * W, high if 0 <= d < D else low
+            found[o, :, 3 + 3 * t], found[o, :, 4 + 3 * t], found[o, :, 5 + 3 * t] = start, low, top
+            last = np.where(top > low, start + (top - 1) * dh * W, -1)
+            found[o, :, 2] = np.maximum(found[o, :, 2], last)
+    return found.reshape(-1, 3 + 3 * T)
+
+
+class Blocks(NamedTuple):
+    """The filter's taps in the order ``_tile`` takes them: weights[…, order], rows, shifts, counts of its contract."""
+
+    order: np.ndarray
+    rows: np.ndarray
+    shifts: np.ndarray
+    counts: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def blocks(spec: ConvSpec) -> Blocks:
+    """The taps of a lifted problem's whole filter, in row-major order, as blocks."""
+    geometry, (T, R, S), dilation = Geometry.of(spec), spec.filter, spec.dilation[2]
+    B, across = geometry.B, geometry.across
+    longest = LENGTHS[across][0]
+    found: dict[int, list[tuple[int, int, list[int]]]] = {length: [] for length in LENGTHS[across]}
+    for t in range(T):
+        for s in range(0, S, across):
+            for b in range(min(B, R)):
+                run = list(range(b, R, B))
+                while run:
+                    length = len(run) if len(run) <= longest else 3 if len(run) <= 6 else longest
+                    taps = [(t * R + r) * S + s + c for r in run[:length] for c in range(across)]
+                    found[length].append((t * geometry.table + run[0], s * dilation, taps))
+                    run = run[length:]
+    ordered = [block for length in LENGTHS[across] for block in found[length]]
+    return Blocks(
+        np.array([tap for _, _, taps in ordered for tap in taps], np.int64),
+        np.array([row for row, _, _ in ordered], np.int64),
+        np.array([shift for _, shift, _ in ordered], np.int64),
+        tuple(len(found[length]) for length in LENGTHS[across]),
+    )
+
+
+@intrinsic
+def _address(typingctx, array, at):
+    """Address of element ``at`` of a flat array."""
+
+    def codegen(context, builder, sig, args):
+        return builder.ptrtoint(pointer(context, builder, sig.args[0], *args), INDEX)
+
+    return types.int64(array, types.int64), codegen
+
+
+@intrinsic
+def _list_rows(typingctx, table, at, count, first, step, low, high, outside):
+    """table[at + n] = first + n·step where low ≤ n < high, else outside; 0 ≤ n < count, rounded up to 8."""
+
+    def codegen(context, builder, sig, args):
+        eight = ir.VectorType(INDEX, 8)
+        lane = ir.VectorType(ir.IntType(32), 8)
+
+        def splat(value):
+            undefined = ir.Constant(eight, ir.Undefined)
+            first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+            return builder.shuffle_vector(first, undefined, ir.Constant(lane, [0] * 8))
+
+        begin = pointer(context, builder, sig.args[0], args[0], args[1])
+        numbers = ir.Constant(eight, list(range(8)))
+        first, step, low, high, outside = (splat(value) for value in args[3:])
+        eighths = builder.ashr(builder.add(args[2], index(7)), index(3))
+        with cgutils.for_range(builder, eighths) as loop:
+            start = builder.shl(loop.index, index(3))
+            n = builder.add(numbers, splat(start))
+            inside = builder.and_(builder.icmp_signed(">=", n, low), builder.icmp_signed("<", n, high))
+            address = builder.select(inside, builder.add(first, builder.mul(n, step)), outside)
+            builder.store(address, builder.bitcast(builder.gep(begin, [start]), eight.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(table, at, count, first, step, low, high, outside), codegen
+
+
+@intrinsic(prefer_literal=True)
+def _tile(
+    typingctx, wide, apart, table, rows, shifts, counts, B, w, w_start, bias, col, W, safe, y, y_start, y_step,
+    height, cols,
+):  # fmt: skip
+    """The contract above; ``wide`` is a literal, ``stride`` 1 if ``apart`` is None, else 2, ``across`` counts' length."""
+    step, columns = 1 if isinstance(apart, types.NoneType) else 2, range(ACROSS[len(counts)])
+    tile = [(p, v) for p in range(ROWS) for v in range(wide.literal_value)]
+    signature = types.void(
+        wide, apart, table, rows, shifts, counts, B, w, w_start, bias, col, W, safe, y, y_start, y_step,
+        height, cols,
+    )  # fmt: skip
+
+    def codegen(context, builder, sig, args):
+        B_, bias_, col_, W_, safe_, y_step_, height_, cols_ = (args[i] for i in (6, 9, 10, 11, 12, 15, 16, 17))
+        vectors = Vectors(context, builder, y.dtype)
+        lanes = vectors.lanes
+        table_, rows_, shifts_ = (pointer(context, builder, sig.args[i], args[i], index(0)) for i in (2, 3, 4))
+        weights_ = pointer(context, builder, sig.args[7], args[7], args[8])
+
+        def masks_of(column):
+            """For each vector that is loaded, by its first column: its lanes inside the image."""
+            starts = columns if step == 1 else columns[::2]
+            ahead = [start + n * lanes for start in starts for n in range(wide.literal_value * step)]
+            return {at: vectors.inside(builder.add(column, index(at)), W_) for at in ahead}
+
+        def load_pixels(row, masks):
+            """pixels[c, v]: vectors of pixels ``step`` columns apart for the block's column c."""
+            def load(at):
+                return vectors.load(row, index(at), masks[at] if masks else None)
+
+            pixels = {}
+            for v in range(wide.literal_value):
+                if step == 1:
+                    pixels |= {(c, v): load(c + v * lanes) for c in columns}
+                    continue
+                for c in columns[::2]:  # columns c and c + 1 are the even and odd pixels of the same vectors
+                    pair = [load(c + (2 * v + part) * lanes) for part in range(2)]
+                    for odd in range(min(2, len(columns) - c)):
+                        pixels[c + odd, v] = vectors.pick(*pair, range(odd, 2 * lanes, 2))
+            return pixels
+
+        def add_block(length, taps, entries, column, sums, masks):
+            sums = dict(sums)
+            for j in range(ROWS + length - 1):
+                row = builder.gep(builder.inttoptr(builder.load(entries), weights_.type), [column])
+                for (c, v), vector in load_pixels(row, masks).items():
+                    for m in range(length):
+                        if (j - m, v) in sums:
+                            sums[j - m, v] = vectors.fma(taps[m, c], vector, sums[j - m, v])
+                entries = builder.gep(entries, [B_])
+            return sums
+
+        def add_blocks(length, count, block, sums):
+            """A loop over ``count`` blocks; gives the next blocks' pointers and the sums."""
+            block_rows, block_shifts, weights = block
+            size = length * len(columns)
+            entry = builder.block
+            head, body, done = (builder.append_basic_block(f"block{length}.{part}") for part in ("if", "add", "end"))
+            builder.branch(head)
+            builder.position_at_end(head)
+            i = builder.phi(INDEX)
+            i.add_incoming(index(0), entry)
+            running = {at: builder.phi(vectors.type) for at in tile}
+            for at in tile:
+                running[at].add_incoming(sums[at], entry)
+            builder.cbranch(builder.icmp_signed("<", i, count), body, done)
+
+            builder.position_at_end(body)
+            first = builder.gep(weights, [builder.mul(i, index(size))])
+            taps = {
+                (m, c): vectors.splat(builder.load(builder.gep(first, [index(m * len(columns) + c)])))
+                for m in range(length) for c in columns
+            }  # fmt: skip
+            column = builder.add(col_, builder.load(builder.gep(block_shifts, [i])))
+            entries = builder.gep(table_, [builder.load(builder.gep(block_rows, [i]))])
+            if len(columns) > 1:  # small filters are limited by memory, and masks by little
+                updated = add_block(length, taps, entries, column, running, masks_of(column))
+            else:
+                end = builder.add(column, index(wide.literal_value * lanes * step))
+                whole = builder.and_(
+                    builder.icmp_signed(">=", column, index(0)), builder.icmp_signed("<=", end, safe_)
+                )
+                ways = []
+                with builder.if_else(whole) as (unmasked, masked):
+                    with unmasked:
+                        ways.append((add_block(length, taps, entries, column, running, None), builder.block))
+                    with masked:
+                        masks = masks_of(column)
+                        ways.append((add_block(length, taps, entries, column, running, masks), builder.block))
+                updated = {at: builder.phi(vectors.type) for at in tile}
+                for way, end in ways:
+                    for at in tile:
+                        updated[at].add_incoming(way[at], end)
+            i.add_incoming(builder.add(i, index(1)), builder.block)
+            for at in tile:
+                running[at].add_incoming(updated[at], builder.block)
+            builder.branch(head)
+
+            builder.position_at_end(done)
+            following = (
+                builder.gep(block_rows, [count]),
+                builder.gep(block_shifts, [count]),
+                builder.gep(weights, [builder.mul(count, index(size))]),
+            )
+            return following, running
+
+        block, sums = (rows_, shifts_, weights_), dict.fromkeys(tile, vectors.splat(bias_))
+        for length, count in zip(LENGTHS[len(columns)], cgutils.unpack_tuple(builder, args[5]), strict=True):
+            block, sums = add_blocks(length, count, block, sums)
+
+        y_first = pointer(context, builder, sig.args[13], args[13], args[14])
+        stored = [vectors.inside(index(v * lanes), cols_) for v in range(wide.literal_value)]
+        for p in range(ROWS):
+            with builder.if_then(builder.icmp_signed("<", index(p), height_)):
+                row = builder.gep(y_first, [builder.mul(y_step_, index(p))])
+                for v, mask in enumerate(stored):
+                    vectors.store(sums[p, v], row, index(v * lanes), mask)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit
+def correlate_bands(begin, end, x, weight, rows, shifts, counts, bias, y, bands, numbers, apart, scratch):
+    """Tasks (n, k, band), the last fastest; x, weight, y flat; scratch (private, uint8): zeros, then the table.
+
+    apart: None if a row's outputs are one pixel apart, else 2: another type, so that each form is compiled by itself.
+    """
+    n = numbers
+    g = Geometry(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
+                 n[16])  # fmt: skip
+    lanes = VECTOR_BYTES // y.itemsize
+    zeros = scratch[: g.zeros * y.itemsize].view(y.dtype)
+    table = scratch[g.zeros * y.itemsize :].view(np.int64)
+    clear_line(zeros, 0, g.zeros)
+    outside = _address(zeros, g.before)
+    taps = weight.size // g.outputs
+    band, output = begin % g.bands, begin // g.bands
+    k, channel = output % g.outputs, output // g.multiplier
+    for _ in range(begin, end):
+        y_start, height, last = output * g.y_plane + bands[band, 0], bands[band, 1], bands[band, 2]
+        x_start = channel * g.x_plane
+        for t in range(g.slices):
+            first = _address(x, x_start + bands[band, 3 + 3 * t])
+            _list_rows(table, t * g.table, g.table, first, g.row_step * x.itemsize, bands[band, 4 + 3 * t],
+                       bands[band, 5 + 3 * t], outside)  # fmt: skip
+        room = x.size - x_start - last if last >= 0 else g.zeros
+        q = 0
+        while q < g.Q:
+            col, cols, at = q * g.stride - g.before, g.Q - q, y_start + q
+            if WIDTH > 1 and cols > lanes:
+                # lanes that are stored need the image, the others memory
+                safe = min(g.W + max(0, WIDTH * lanes - cols) * g.stride, room)
+                _tile(WIDTH, apart, table, rows, shifts, counts, g.B, weight, k * taps, bias[k], col, g.W, safe, y, at,
+                      g.y_step, height, cols)  # fmt: skip
+                q += WIDTH * lanes
+            else:
+                safe = min(g.W + max(0, lanes - cols) * g.stride, room)
+                _tile(1, apart, table, rows, shifts, counts, g.B, weight, k * taps, bias[k], col, g.W, safe, y, at,
+                      g.y_step, height, cols)  # fmt: skip
+                q += lanes
+        band += 1
+        if band == g.bands:
+            band, k, output = 0, k + 1, output + 1
+            if k % g.multiplier == 0:
+                channel += 1
+            if k == g.outputs:
+                k = 0
