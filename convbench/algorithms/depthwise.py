@@ -54,6 +54,8 @@ class State(NamedTuple):
     no_bias: np.ndarray  # zeros (K,)
     numbers: np.ndarray  # the plan's window or geometry, packed
     bands: np.ndarray | None  # of the image read in place
+    apart: int | None  # None at column stride 1, as the kernel takes it
+    tasks: int
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -73,12 +75,15 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
     """(K, 1, R, S) -> each filter's taps in the order of the chains or blocks."""
-    K, no_bias = len(weight), np.zeros(len(weight), weight.dtype)
+    spec, K, no_bias = plan.spec, len(weight), np.zeros(len(weight), weight.dtype)
+    flat = weight.reshape(K, -1)
     if plan.window is None:
-        taps, numbers, tiles = blocks(plan.lifted), np.array(plan.geometry, np.int64), bands(plan.lifted)
-        return State(weight.reshape(K, -1)[:, taps.order].ravel(), taps, no_bias, numbers, tiles)
+        g, taps = plan.geometry, blocks(plan.lifted)
+        return State(flat[:, taps.order].ravel(), taps, no_bias, np.array(g, np.int64), bands(plan.lifted),
+                     None if g.stride == 1 else 2, spec.N * K * g.bands)  # fmt: skip
     chains = window_chains(plan.lifted, plan.window)
-    return State(weight.reshape(K, -1)[:, chains.order].ravel(), chains, no_bias, packed(plan.window), None)
+    tasks = spec.N * spec.C * plan.window.blocks
+    return State(flat[:, chains.order].ravel(), chains, no_bias, packed(plan.window), None, None, tasks)
 
 
 def scratch(plan: Plan) -> int:
@@ -95,16 +100,14 @@ def workspace(plan: Plan) -> int:
 
 
 def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
-    spec, taps, own = plan.spec, state.taps, len(work) // plan.threads
+    taps, threads, own = state.taps, plan.threads, len(work) // plan.threads
     bias, x, y = state.no_bias if bias is None else bias, x.reshape(-1), y.reshape(-1)
-    private = [work[t * own : (t + 1) * own] for t in range(plan.threads)]
+    private = [work[t * own : (t + 1) * own] for t in range(threads)]
     if plan.window is None:
-        g = plan.geometry
-        parallel(correlate_bands, spec.N * spec.K * g.bands, plan.threads, x, state.weight, taps.rows, taps.shifts,
-                 taps.counts, bias, y, state.bands, state.numbers, None if g.stride == 1 else 2,
-                 private=private)  # fmt: skip
+        parallel(correlate_bands, state.tasks, threads, x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y,
+                 state.bands, state.numbers, state.apart, private=private)  # fmt: skip
     else:
-        parallel(convolve_blocks, spec.N * spec.C * plan.window.blocks, plan.threads, x, spec.C, state.weight,
+        parallel(convolve_blocks, state.tasks, threads, x, plan.spec.C, state.weight,
                  taps.offsets, taps.counts, bias, y, plan.window.blocks, state.numbers, private=private)  # fmt: skip
 
 

@@ -42,6 +42,7 @@ from convbench.spec import ConvSpec
 
 ROWS = 7  # divides 112, 56, 28, 14 and 7; 7·2 accumulators, 4 weights and pixels fit 32 registers
 WIDTH = 2 if VECTOR_BYTES == 64 else 1  # vectors a tile; 7·1, 4 and pixels fit the 16 registers of narrower hosts
+NARROW = 256  # rows up to this length are fetched ahead: the hardware follows longer ones by itself
 LENGTHS = {1: (4, 3, 2, 1), 3: (3, 2, 1)}  # taps down, by taps across
 ACROSS = {len(lengths): across for across, lengths in LENGTHS.items()}
 
@@ -180,6 +181,26 @@ def _list_rows(typingctx, table, at, count, first, step, low, high, outside):
         return context.get_dummy_value()
 
     return types.void(table, at, count, first, step, low, high, outside), codegen
+
+
+@intrinsic(prefer_literal=True)
+def _prefetch(typingctx, array, start, count, write):
+    """Ask for ``count`` elements of a flat array from ``start`` on, perhaps beyond its end; ``write``: 1 to write."""
+    level = 3  # into every cache
+
+    def codegen(context, builder, sig, args):
+        begin = builder.bitcast(pointer(context, builder, sig.args[0], args[0], args[1]), ir.IntType(8).as_pointer())
+        int_ = ir.IntType(32)
+        call = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [begin.type, int_, int_, int_]), "llvm.prefetch.p0"
+        )
+        lines = builder.ashr(builder.mul(args[2], index(array.dtype.bitwidth // 8)), index(6))
+        with cgutils.for_range(builder, lines) as loop:
+            address = builder.gep(begin, [builder.shl(loop.index, index(6))])
+            builder.call(call, [address, int_(write.literal_value), int_(level), int_(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, start, count, write), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -330,6 +351,9 @@ def correlate_bands(begin, end, x, weight, rows, shifts, counts, bias, y, bands,
             _list_rows(table, t * g.table, g.table, first, g.row_step * x.itemsize, bands[band, 4 + 3 * t],
                        bands[band, 5 + 3 * t], outside)  # fmt: skip
         room = x.size - x_start - last if last >= 0 else g.zeros
+        if g.W <= NARROW:
+            _prefetch(x, x_start + last + height * g.W, height * g.W * g.B, 0)
+            _prefetch(y, y_start + height * g.Q, height * g.Q, 1)
         q = 0
         while q < g.Q:
             col, cols, at = q * g.stride - g.before, g.Q - q, y_start + q
