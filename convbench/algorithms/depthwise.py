@@ -3,10 +3,11 @@
     y[n, k, p, q] = Σ_{r,s} w[k, r, s] · x̂[n, ⌊k·C/K⌋, p·stride + r·dilation, q·stride + s·dilation]
 
 x̂ is x zero-padded. C = G with any multiplier K/C; one channel (image filtering) and 1-D signals are the same problem.
-For each block of outputs the padded window of one channel is copied to scratch, then K/C stencils run over it with
-lanes along the row (``kernels/stencil.py``): a vector of pixels serves up to three output rows, weights stay in
-registers, sums are stored once. Memory: one window a thread, about 32 KiB. Error: the direct sum's
-(``algorithm.direct_error``).
+Images of column stride 1 or 2 are read in place (``kernels/image_stencil.py``): rows outside the image are a row of
+zeros, columns outside are masked lanes, a vector of pixels serves up to four output rows. Signals and larger strides
+copy the padded window of each block to scratch, where stencils run over it (``kernels/stencil.py``); so does a
+workspace too small for the row of zeros. Memory: that row, or a window of about 32 KiB, a thread. Error: the direct
+sum's (``algorithm.direct_error``).
 Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution without memory overhead.
 """
 
@@ -37,7 +38,8 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
-EFFICIENCY = 0.5  # of peak inside full tiles
+EFFICIENCY = 0.45  # of peak inside full tiles
+BAND_SECONDS = 5e-8  # what a tile of rows costs beside its products
 
 
 class Plan(NamedTuple):
@@ -107,8 +109,8 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
         parallel(correlate_bands, state.tasks, threads, x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y,
                  state.bands, state.numbers, state.apart, private=private)  # fmt: skip
     else:
-        parallel(convolve_blocks, state.tasks, threads, x, plan.spec.C, state.weight,
-                 taps.offsets, taps.counts, bias, y, plan.window.blocks, state.numbers, private=private)  # fmt: skip
+        parallel(convolve_blocks, state.tasks, threads, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias,
+                 y, plan.window.blocks, state.numbers, private=private)  # fmt: skip
 
 
 def executed_flop(plan: Plan) -> float:
@@ -123,7 +125,8 @@ def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
     if plan.window is None:
-        return machine.call_overhead + compute + machine.byte_time(spec.min_bytes, threads)
+        tiles = spec.N * spec.K * plan.geometry.bands * BAND_SECONDS / threads
+        return machine.call_overhead + compute + tiles + machine.byte_time(spec.min_bytes, threads)
     copies = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
     return machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
 
@@ -137,7 +140,7 @@ depthwise = Algorithm(
     workspace=workspace,
     cost=cost,
     executed_flop=executed_flop,
-    claim="one channel at a time, lanes along the row, windows in L1; single-channel images and 1-D signals too",
+    claim="one channel at a time, lanes along the row, images read in place; single-channel images and 1-D signals too",
 )
 
 
