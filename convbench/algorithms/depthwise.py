@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, terms
-from convbench.kernels.image_stencil import Blocks, Geometry, bands, blocks, correlate_bands
+from convbench.kernels.image_bands import Blocks, Geometry, bands, blocks
+from convbench.kernels.image_stencil import correlate_bands
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up, scratch_bytes
 from convbench.kernels.stencil import ROWS, Chains, lanes_of, stencil
@@ -39,6 +40,7 @@ from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
 EFFICIENCY = 0.45  # of peak inside full tiles
+LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
 BAND_SECONDS = 5e-8  # what a tile of rows costs beside its products
 
 
@@ -58,6 +60,7 @@ class State(NamedTuple):
     bands: np.ndarray | None  # of the image read in place
     apart: int | None  # None at column stride 1, as the kernel takes it
     tasks: int
+    blocks: int  # windows of one channel
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -70,7 +73,8 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     lifted = lift(spec, 3)
     geometry = Geometry.of(lifted)
     in_place = Plan(spec, threads, lifted, None, geometry)
-    if spec.ndim > 1 and lifted.stride[2] <= 2 and (workspace_limit is None or workspace(in_place) <= workspace_limit):
+    suited = spec.ndim > 1 and spec.stride[-1] <= 2 and spec.spatial[-1] < LONGEST_ROW
+    if suited and (workspace_limit is None or workspace(in_place) <= workspace_limit):
         return in_place
     return in_place._replace(window=window(lifted, None if workspace_limit is None else workspace_limit // threads))
 
@@ -82,10 +86,12 @@ def prepare(plan: Plan, weight: np.ndarray) -> State:
     if plan.window is None:
         g, taps = plan.geometry, blocks(plan.lifted)
         return State(flat[:, taps.order].ravel(), taps, no_bias, np.array(g, np.int64), bands(plan.lifted),
-                     None if g.stride == 1 else 2, spec.N * K * g.bands)  # fmt: skip
+                     None if g.stride == 1 else 2, spec.N * K * g.bands, 0)  # fmt: skip
     chains = window_chains(plan.lifted, plan.window)
     tasks = spec.N * spec.C * plan.window.blocks
-    return State(flat[:, chains.order].ravel(), chains, no_bias, packed(plan.window), None, None, tasks)
+    return State(
+        flat[:, chains.order].ravel(), chains, no_bias, packed(plan.window), None, None, tasks, plan.window.blocks
+    )
 
 
 def scratch(plan: Plan) -> int:
@@ -105,12 +111,12 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
     taps, threads, own = state.taps, plan.threads, len(work) // plan.threads
     bias, x, y = state.no_bias if bias is None else bias, x.reshape(-1), y.reshape(-1)
     private = [work[t * own : (t + 1) * own] for t in range(threads)]
-    if plan.window is None:
+    if isinstance(taps, Blocks):
         parallel(correlate_bands, state.tasks, threads, x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y,
                  state.bands, state.numbers, state.apart, private=private)  # fmt: skip
     else:
         parallel(convolve_blocks, state.tasks, threads, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias,
-                 y, plan.window.blocks, state.numbers, private=private)  # fmt: skip
+                 y, state.blocks, state.numbers, private=private)  # fmt: skip
 
 
 def executed_flop(plan: Plan) -> float:
