@@ -19,9 +19,9 @@ def depthwise(spec: ConvSpec, kind: str = "normal", **options: int) -> np.ndarra
 @pytest.mark.parametrize(
     "spec",
     [
-        ConvSpec((1, 1, 150, 1200), (2, 1, 7, 9), padding=3),
-        ConvSpec((2, 3, 100, 70), (3, 1, 15, 15), groups=3, stride=2, padding=7),
-        ConvSpec((1, 2, 6, 40, 40), (4, 1, 3, 3, 3), groups=2, padding=1),
+        ConvSpec((1, 1, 150, 3600), (2, 1, 7, 9), stride=(1, 3), padding=3),
+        ConvSpec((2, 3, 100, 105), (3, 1, 15, 15), groups=3, stride=(2, 3), padding=7),
+        ConvSpec((1, 2, 6, 40, 120), (4, 1, 3, 3, 3), groups=2, stride=(1, 1, 3), padding=1),
         ConvSpec((1, 2, 20000), (2, 1, 200), groups=2, padding=100),
     ],
     ids=str,
@@ -36,6 +36,53 @@ def test_the_cut_into_blocks_changes_no_bit(spec: ConvSpec) -> None:
         assert small.plan.window.rows * small.plan.window.cols <= least.rows * least.cols
         np.testing.assert_array_equal(small(*arrays(spec)), whole)
     np.testing.assert_array_equal(depthwise(spec, threads=3), whole)
+
+
+IN_PLACE = [  # odd sizes; stride, dilation, multiplier, depth
+    ConvSpec((2, 3, 33, 41), (6, 1, 3, 3), groups=3, padding=1),
+    ConvSpec((1, 4, 30, 37), (4, 1, 3, 3), groups=4, stride=2, padding=1),
+    ConvSpec((2, 3, 29, 70), (3, 1, 5, 7), groups=3, padding=(2, 3), dilation=(3, 1)),
+    ConvSpec((1, 5, 31, 20), (5, 1, 9, 5), groups=5, stride=(3, 2), padding=(4, 2), dilation=(2, 3)),
+    ConvSpec((1, 2, 5, 14, 14), (4, 1, 3, 3, 3), groups=2, padding=1),
+    ConvSpec((1, 7, 7, 7), (7, 1, 5, 5), groups=7, padding=2),
+]
+
+
+@pytest.mark.parametrize("spec", IN_PLACE, ids=str)
+def test_threads_cut_the_image_without_changing_a_bit(spec: ConvSpec) -> None:
+    """A tile of rows is the same sums whoever computes it; scratch is the row of zeros and the table alone."""
+    assert kernel(spec, "depthwise", threads=1).plan.window is None
+    whole = depthwise(spec, threads=1)
+    for threads in (2, 3, 5):
+        np.testing.assert_array_equal(depthwise(spec, threads=threads), whole)
+
+
+@pytest.mark.parametrize("spec", IN_PLACE, ids=str)
+def test_full_vectors_beyond_a_row_leave_no_trace(spec: ConvSpec) -> None:
+    """Lanes reach into neighbouring rows and channels: NaN there must stay there."""
+    x, w, bias = arrays(spec)
+    layer = kernel(spec, "depthwise", threads=1).prepare(w, bias)
+    clean, spoilt = layer(x), np.array(x)
+    spoilt[:, 1] = np.nan
+    y, multiplier = layer(spoilt), spec.K // spec.C
+    others = [k for k in range(spec.K) if k // multiplier != 1]
+    np.testing.assert_array_equal(y[:, others], clean[:, others])
+    middle = spec.spatial[-2] // 2
+    one = np.zeros_like(x)
+    one[..., middle, :] = np.nan  # a row that taps of weight 0 alone would spread
+    reached = np.isnan(layer(one)).reshape(-1, *spec.output_spatial[-2:]).any(axis=(0, 2))
+    (R, sh, dh), (before, _) = (spec.filter[-2], spec.stride[-2], spec.dilation[-2]), spec.padding[-2]
+    expected = [any(p * sh + r * dh - before == middle for r in range(R)) for p in range(len(reached))]
+    assert reached.tolist() == expected
+
+
+def test_a_row_of_zeros_too_long_for_the_workspace_gives_way_to_windows() -> None:
+    spec = ConvSpec((1, 1, 12, 9000), (1, 1, 3, 3), padding=1)
+    roomy = kernel(spec, "depthwise", threads=1)
+    tight = kernel(spec, "depthwise", threads=1, workspace_limit=roomy.workspace_bytes // 2)
+    assert tight.workspace_bytes <= roomy.workspace_bytes // 2
+    x, w, bias = arrays(spec, kind="integer")
+    np.testing.assert_array_equal(tight(x, w, bias), roomy(x, w, bias))
 
 
 def test_a_row_of_outputs_is_the_same_folded_or_not() -> None:

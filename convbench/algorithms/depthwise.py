@@ -3,10 +3,11 @@
     y[n, k, p, q] = Σ_{r,s} w[k, r, s] · x̂[n, ⌊k·C/K⌋, p·stride + r·dilation, q·stride + s·dilation]
 
 x̂ is x zero-padded. C = G with any multiplier K/C; one channel (image filtering) and 1-D signals are the same problem.
-For each block of outputs the padded window of one channel is copied to scratch, then K/C stencils run over it with
-lanes along the row (``kernels/stencil.py``): a vector of pixels serves up to three output rows, weights stay in
-registers, sums are stored once. Memory: one window a thread, about 32 KiB. Error: the direct sum's
-(``algorithm.direct_error``).
+Images of column stride 1 or 2 are read in place (``kernels/image_stencil.py``): rows outside the image are a row of
+zeros, columns outside are masked lanes, a vector of pixels serves up to four output rows. Signals and larger strides
+copy the padded window of each block to scratch, where stencils run over it (``kernels/stencil.py``); so does a
+workspace too small for the row of zeros. Memory: that row, or a window of about 32 KiB, a thread. Error: the direct
+sum's (``algorithm.direct_error``).
 Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution without memory overhead.
 """
 
@@ -17,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, terms
+from convbench.kernels.image_bands import Blocks, Geometry, bands, blocks
+from convbench.kernels.image_stencil import correlate_bands
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import carve, round_up, scratch_bytes
-from convbench.kernels.stencil import ROWS, Chains, stencil
+from convbench.kernels.layout import round_up, scratch_bytes
+from convbench.kernels.stencil import ROWS, Chains, lanes_of, stencil
 from convbench.kernels.threads import parallel
 from convbench.kernels.window import (
     Window,
@@ -36,21 +39,28 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
-EFFICIENCY = 0.5  # of peak inside full tiles
+EFFICIENCY = 0.45  # of peak inside full tiles
+LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
+BAND_SECONDS = 5e-8  # what a tile of rows costs beside its products
 
 
 class Plan(NamedTuple):
     spec: ConvSpec
     threads: int
     lifted: ConvSpec
-    window: Window
+    window: Window | None  # None: read in place
+    geometry: Geometry
 
 
 class State(NamedTuple):
     weight: np.ndarray  # (K·taps,) in the order of the chains
-    chains: Chains
+    taps: Chains | Blocks
     no_bias: np.ndarray  # zeros (K,)
-    window: np.ndarray  # the plan's, packed
+    numbers: np.ndarray  # the plan's window or geometry, packed
+    bands: np.ndarray | None  # of the image read in place
+    apart: int | None  # None at column stride 1, as the kernel takes it
+    tasks: int
+    blocks: int  # windows of one channel
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -61,32 +71,58 @@ def supports(spec: ConvSpec) -> str | None:
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     lifted = lift(spec, 3)
-    return Plan(spec, threads, lifted, window(lifted, None if workspace_limit is None else workspace_limit // threads))
+    geometry = Geometry.of(lifted)
+    in_place = Plan(spec, threads, lifted, None, geometry)
+    suited = spec.ndim > 1 and spec.stride[-1] <= 2 and spec.spatial[-1] < LONGEST_ROW
+    if suited and (workspace_limit is None or workspace(in_place) <= workspace_limit):
+        return in_place
+    return in_place._replace(window=window(lifted, None if workspace_limit is None else workspace_limit // threads))
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
-    """(K, 1, R, S) -> each filter's taps in the order of the chains."""
-    K = len(weight)
-    taps = window_chains(plan.lifted, plan.window)
-    return State(weight.reshape(K, -1)[:, taps.order].ravel(), taps, np.zeros(K, weight.dtype), packed(plan.window))
+    """(K, 1, R, S) -> each filter's taps in the order of the chains or blocks."""
+    spec, K, no_bias = plan.spec, len(weight), np.zeros(len(weight), weight.dtype)
+    flat = weight.reshape(K, -1)
+    if plan.window is None:
+        g, taps = plan.geometry, blocks(plan.lifted)
+        return State(flat[:, taps.order].ravel(), taps, no_bias, np.array(g, np.int64), bands(plan.lifted),
+                     None if g.stride == 1 else 2, spec.N * K * g.bands, 0)  # fmt: skip
+    chains = window_chains(plan.lifted, plan.window)
+    tasks = spec.N * spec.C * plan.window.blocks
+    return State(
+        flat[:, chains.order].ravel(), chains, no_bias, packed(plan.window), None, None, tasks, plan.window.blocks
+    )
 
 
-def parts(plan: Plan) -> list[Any]:
-    return [((plan.threads, round_up(plan.window.size, plan.window.lanes)), plan.spec.np_dtype)]
+def scratch(plan: Plan) -> int:
+    """Bytes a thread: a window, or a row of zeros and a table of rows."""
+    dtype = plan.spec.np_dtype
+    if plan.window is not None:
+        return scratch_bytes([((plan.window.size,), dtype)])
+    g = plan.geometry
+    return scratch_bytes([((g.zeros,), dtype), ((g.slices * g.table + 8,), np.dtype(np.int64))])
+
+
+def workspace(plan: Plan) -> int:
+    return plan.threads * scratch(plan)
 
 
 def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
-    parallel(
-        convolve_blocks, plan.spec.N * plan.spec.C * plan.window.blocks, plan.threads, x.reshape(-1), plan.spec.C,
-        state.weight, state.chains.offsets, state.chains.counts, state.no_bias if bias is None else bias, y.reshape(-1),
-        plan.window.blocks, state.window, private=list(carve(work, parts(plan))[0]),
-    )  # fmt: skip
+    taps, threads, own = state.taps, plan.threads, len(work) // plan.threads
+    bias, x, y = state.no_bias if bias is None else bias, x.reshape(-1), y.reshape(-1)
+    private = [work[t * own : (t + 1) * own] for t in range(threads)]
+    if isinstance(taps, Blocks):
+        parallel(correlate_bands, state.tasks, threads, x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y,
+                 state.bands, state.numbers, state.apart, private=private)  # fmt: skip
+    else:
+        parallel(convolve_blocks, state.tasks, threads, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias,
+                 y, state.blocks, state.numbers, private=private)  # fmt: skip
 
 
 def executed_flop(plan: Plan) -> float:
     """Counts what the lanes do: rows of tiles and vectors beyond the outputs included."""
-    O, P, Q = plan.window.output
-    lanes = plan.window.lanes
+    O, P, Q = plan.lifted.output_spatial
+    lanes = lanes_of(plan.spec.np_dtype)
     outputs = O * round_up(P, ROWS) * round_up(Q, lanes) if P > 1 else O * round_up(Q, ROWS * lanes)
     return 2.0 * plan.spec.N * plan.spec.K * outputs * terms(plan.spec)
 
@@ -94,6 +130,9 @@ def executed_flop(plan: Plan) -> float:
 def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
+    if plan.window is None:
+        tiles = spec.N * spec.K * plan.geometry.bands * BAND_SECONDS / threads
+        return machine.call_overhead + compute + tiles + machine.byte_time(spec.min_bytes, threads)
     copies = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
     return machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
 
@@ -104,17 +143,17 @@ depthwise = Algorithm(
     supports=supports,
     plan=plan,
     prepare=prepare,
-    workspace=lambda plan: scratch_bytes(parts(plan)),
+    workspace=workspace,
     cost=cost,
     executed_flop=executed_flop,
-    claim="one channel at a time, lanes along the row, windows in L1; single-channel images and 1-D signals too",
+    claim="one channel at a time, lanes along the row, images read in place; single-channel images and 1-D signals too",
 )
 
 
 @njit
-def convolve_blocks(begin, end, x, C, weight, offsets, counts, bias, y, blocks, numbers, padded):
-    """Tasks (n, c, block), the last fastest; x, weight, y flat; padded is private scratch."""
-    window = unpacked(numbers)
+def convolve_blocks(begin, end, x, C, weight, offsets, counts, bias, y, blocks, numbers, scratch):
+    """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window."""
+    window, padded = unpacked(numbers), scratch.view(x.dtype)
     O, P, Q = window.output
     K = bias.size
     taps = weight.size // K

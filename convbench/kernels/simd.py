@@ -77,6 +77,12 @@ class Vectors:
         short = self.builder.trunc(bits, ir.IntType(self.lanes))
         return self.builder.bitcast(short, ir.VectorType(ir.IntType(1), self.lanes))
 
+    def inside(self, first: ir.Value, extent: ir.Value) -> ir.Value:
+        """Lanes i with 0 ≤ first + i < extent, int64 below 2³¹: cheaper than ``mask`` where there are many."""
+        first, extent = (self.splat(self.builder.trunc(value, _LANE)) for value in (first, extent))
+        numbers = ir.Constant(ir.VectorType(_LANE, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_unsigned("<", self.builder.add(first, numbers), extent)
+
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         """a · b + c, rounded once."""
         return self.builder.call(self._fma, [a, b, c])
