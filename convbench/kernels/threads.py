@@ -38,11 +38,14 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
     ``private[t]``, if given, is passed as the last argument of thread t: its scratch. The calling thread works too.
     """
     global _pool
-    threads = max(1, min(threads, tasks))
-    scratch = [() for _ in range(threads)] if private is None else [(private[t],) for t in range(threads)]
-    if threads == 1:
-        kernel(0, tasks, *args, *scratch[0])
+    threads = min(threads, tasks)
+    if threads <= 1:
+        if private is None:
+            kernel(0, tasks, *args)
+        else:
+            kernel(0, tasks, *args, private[0])
         return
+    scratch = [() for _ in range(threads)] if private is None else [(private[t],) for t in range(threads)]
     if _pool is None:
         _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="convbench")
     bounds = [tasks * t // threads for t in range(threads + 1)]
