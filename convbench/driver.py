@@ -21,7 +21,7 @@ from convbench.spec import ConvSpec, DTypeError, SpecError
 HANDOVER = 5e-5  # seconds until another thread has taken work over and its end is known
 MAX_SCRATCH = 4  # buffers kept between calls, for all kernels together
 _scratch: list[np.ndarray] = []
-_NOTHING = np.empty(0, np.uint8)
+_NOTHING = aligned_empty((0,), np.uint8)
 
 
 class _Writable:
@@ -30,12 +30,15 @@ class _Writable:
     __slots__ = ("__array_interface__", "owner")
 
     def __init__(self, array: np.ndarray) -> None:
+        interface = array.__array_interface__
         self.owner = array
-        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
     """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one."""
+    if type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.carray:
+        return array  # contiguous, aligned and writable: the common case, in half a microsecond
     if array is None:
         raise SpecError(f"{what} is None; it must be an array of shape {shape}")
     try:
@@ -52,17 +55,23 @@ def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> n
     return array if flags.writeable else np.asarray(_Writable(array))
 
 
-def _check_out(out: Any, spec: ConvSpec, inputs: tuple[Any, ...]) -> None:
+def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[Any, ...]) -> None:
     if not isinstance(out, np.ndarray):
         raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
-    if out.dtype != spec.np_dtype:
-        raise DTypeError(f"out has dtype {out.dtype}; this problem gives {spec.np_dtype}")
-    if out.shape != spec.stored_output_shape:
-        raise SpecError(f"out has shape {out.shape}; this problem gives {spec.stored_output_shape}")
+    if out.dtype != dtype:
+        raise DTypeError(f"out has dtype {out.dtype}; this problem gives {dtype}")
+    if out.shape != shape:
+        raise SpecError(f"out has shape {out.shape}; this problem gives {shape}")
     if not out.flags.writeable:
         raise SpecError("out is read-only; it must be writable")
-    if any(given is not None and np.may_share_memory(out, np.asarray(given)) for given in inputs):
-        raise SpecError("out overlaps an input; it must have memory of its own")
+    for given in inputs:
+        if given is not None and np.may_share_memory(out, given if type(given) is np.ndarray else np.asarray(given)):
+            raise SpecError("out overlaps an input; it must have memory of its own")
+
+
+def _give_back(buffer: np.ndarray) -> None:
+    if len(_scratch) < MAX_SCRATCH:
+        _scratch.append(buffer)
 
 
 def _rest(limit: int | None, own: int, spec: ConvSpec) -> int | None:
@@ -108,6 +117,10 @@ class Kernel:
             )
         self.error_bound = float(algorithm.error(self.plan))
         self.why = why
+        run = algorithm.run
+        self._solve = run.fused if isinstance(run, Phases) and run.fused is not None else run
+        self._dtype = spec.np_dtype
+        self._input_shape, self._output_shape = spec.stored_input_shape, spec.stored_output_shape
 
     def __repr__(self) -> str:
         return f"<Kernel {self.algorithm} for {self.spec}: {self.why}>"
@@ -126,7 +139,7 @@ class Kernel:
         return Layer(self, self._algorithm.prepare(self.plan, weight), None if bias is None else bias.copy())
 
     def _input(self, input: Any) -> np.ndarray:
-        return operand(input, self.spec.stored_input_shape, self.spec.np_dtype, "input")
+        return operand(input, self._input_shape, self._dtype, "input")
 
     def _weight(self, weight: Any) -> np.ndarray:
         return operand(weight, self.spec.weight_shape, self.spec.np_dtype, "weight")
@@ -137,23 +150,24 @@ class Kernel:
     def _output(self, out: np.ndarray | None, *reads: Any) -> np.ndarray:
         """A C-contiguous array to compute into: ``out`` itself where its memory allows. reads: as given."""
         if out is None:
-            return np.empty(self.spec.stored_output_shape, self.spec.np_dtype)
-        _check_out(out, self.spec, reads)
-        usable = out.flags.c_contiguous and out.flags.aligned
-        return out if usable else np.empty(out.shape, out.dtype)
+            return np.empty(self._output_shape, self._dtype)
+        _check_out(out, self._output_shape, self._dtype, reads)
+        return out if out.flags.carray else np.empty(out.shape, out.dtype)
 
-    @contextmanager
-    def _work(self) -> Iterator[np.ndarray]:
-        """Scratch for one call from the process's pool; concurrent calls get a buffer each."""
+    def _borrow(self) -> np.ndarray:
+        """Scratch for one call, at least, from the process's pool; concurrent calls get a buffer each."""
         try:
             buffer = _scratch.pop()
         except IndexError:  # empty, or another thread took the last one
             buffer = _NOTHING
-        if len(buffer) < self.workspace_bytes:
-            buffer = aligned_empty((self.workspace_bytes,), np.uint8)
+        return buffer if len(buffer) >= self.workspace_bytes else aligned_empty((self.workspace_bytes,), np.uint8)
+
+    @contextmanager
+    def _work(self) -> Iterator[np.ndarray]:
+        """Scratch for the phases of one call."""
+        buffer = self._borrow()
         yield buffer[: self.workspace_bytes]
-        if len(_scratch) < MAX_SCRATCH:
-            _scratch.append(buffer)
+        _give_back(buffer)
 
     def poison(self) -> None:
         """Make the next call's scratch all NaN bytes, so that reading it before writing it shows."""
@@ -162,14 +176,19 @@ class Kernel:
         _scratch.append(work)
 
     def _run(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray) -> None:
-        with self._work() as work:
-            if not self._images:
-                self._algorithm.run(self.plan, x, state, bias, y, work)
-                return
+        if not self.workspace_bytes:
+            self._solve(self.plan, x, state, bias, y, _NOTHING)
+            return
+        buffer = self._borrow()
+        work = buffer[: self.workspace_bytes]
+        if self._images:
             before, after = carve(work[: self._own], self._images)
             to_planes(x, before, self.spec.layout, self.threads)
-            self._algorithm.run(self.plan, before, state, bias, after, work[self._own :])
+            self._solve(self.plan, before, state, bias, after, work[self._own :])
             from_planes(after, y, self.spec.layout, self.threads)
+        else:
+            self._solve(self.plan, x, state, bias, y, work)
+        _give_back(buffer)
 
     def predicted(self, machine: Machine) -> float:
         """Seconds of a prepared call: the algorithm's cost, and the images of another layout written and read."""
@@ -187,11 +206,12 @@ class Layer:
 
     def __call__(self, input: Any, out: np.ndarray | None = None) -> np.ndarray:
         """input (N, C, …) -> output (N, K, …), in ``out`` if given."""
-        x = self.kernel._input(input)
-        y = self.kernel._output(out, input)
+        kernel = self.kernel
+        x = operand(input, kernel._input_shape, kernel._dtype, "input")
+        y = np.empty(kernel._output_shape, kernel._dtype) if out is None else kernel._output(out, input)
         if y.size:
-            self.kernel._run(x, self.state, self.bias, y)
-        return _delivered(y, out)
+            kernel._run(x, self.state, self.bias, y)
+        return y if out is None else _delivered(y, out)
 
     def time_phases(self, input: Any, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
         """Seconds that each phase of one call takes, in the order they run; one entry, "run", if it has no phases.

@@ -1,17 +1,69 @@
-"""1×1 convolution as a plain matrix product: y[n, k, p] = Σ_c w[k, c] · x[n, c, p·stride].
+"""1×1 convolution as a plain matrix product: y[n, k, p] = bias[k] + Σ_c w[k, c] · x[n, c, p·stride].
 
-Without stride and padding the input is brgemm's A operand as it lies: pixels at unit stride, channels one plane
-apart, nothing copied. Otherwise the pixels that are read are gathered first (``kernels/panels.py``).
-Memory: none, or one gathered image. Error: the direct sum's (``algorithm.direct_error``).
+Three forms, by the number of pixels:
+
+* ``planes``: lanes are pixels, read from and written to NCHW as it lies (``kernels/plane_product.py``);
+* ``channels``: lanes are output channels, for planes that would leave many lanes of pixels empty, as 7×7, and for
+  batches of single pixels, whose transpose is such a plane (``kernels/channel_product.py``);
+* ``vector``: one pixel, a matrix-vector product that reads the filters once (``kernels/vector_product.py``).
+
+With stride or padding the pixels that are read are gathered first. One channel a group is ``depthwise``'s.
+Memory: a few panels a thread, and the gathered pixels. Error: the direct sum's (``algorithm.direct_error``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
+from typing import Any, NamedTuple
 
-from convbench.algorithm import Algorithm
-from convbench.algorithms.direct import direct
+import numpy as np
+
+from convbench.algorithm import Algorithm, phases
+from convbench.algorithms.depthwise import Plan as StencilPlan
+from convbench.algorithms.depthwise import depthwise
+from convbench.kernels import channel_product, plane_product, vector_product
+from convbench.kernels.gemm import VECTOR_BYTES, VECTORS
+from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
+from convbench.kernels.threads import parallel
+from convbench.machine import Machine
+from convbench.reductions import lift
 from convbench.spec import ConvSpec
+
+EFFICIENCY = 0.9  # of peak inside full tiles
+BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
+SHORT_CALL = 0.4  # of the overhead of a call: nothing to carve, one kernel
+TURN_CYCLES = 100  # to turn a square of vectors round, in multiply-adds of one vector
+TASKS = 4  # a thread, so that equal counts of them are equal work
+
+
+class Form(NamedTuple):
+    """A way to run the product: its kernel, how it packs (G, K, C) filters, and what the kernel needs to know."""
+
+    kernel: Callable[..., None]
+    pack: Callable[[np.ndarray], np.ndarray]
+    tasks: int
+    sizes: np.ndarray  # the kernel's int64 arguments
+    scratch: int  # elements a thread
+    work: int  # multiply-adds of one vector
+
+
+class Plan(NamedTuple):
+    spec: ConvSpec
+    threads: int
+    lifted: ConvSpec  # the problem with three spatial dimensions
+    image: Polyphase
+    columns: bool  # a batch of single pixels: image n is pixel n
+    gathered: int  # elements of one channel's gathered pixels; 0: x as it lies
+    form: Form
+    in_one_call: bool  # nothing to gather, one thread
+    dtype: np.dtype
+    parts: tuple[Part, ...]  # of scratch: the gathered pixels, and each thread's panels
+
+
+class State(NamedTuple):
+    weight: np.ndarray  # packed, flat
+    no_bias: np.ndarray  # zeros (K,)
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -20,14 +72,175 @@ def supports(spec: ConvSpec) -> str | None:
     return None
 
 
+def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | StencilPlan:
+    if spec.groups == spec.C:
+        return depthwise.plan(spec, threads, workspace_limit)
+    lifted = lift(spec, 3)
+    if prod(spec.spatial) == prod(spec.output_spatial) == 1:
+        lifted = lifted.replace(stride=1)  # of the one pixel, whatever the stride
+    image = Polyphase.of(lifted)
+    line = ALIGNMENT // spec.itemsize
+    images, pixels = spec.N, prod(spec.output_spatial)
+    columns = image.in_place and pixels == 1 and images > 1
+    if columns:
+        images, pixels = 1, images
+    gathered = round_up(pixels, line) if columns else 0 if image.in_place else image.plane
+    form = None
+    if not gathered and images == pixels == 1:
+        form = vector(spec)
+    elif pixels > lanes_of(spec) and not columns:  # the narrowest tile of planes has two vectors
+        limit = None if workspace_limit is None else workspace_limit - spec.N * spec.C * gathered * spec.itemsize
+        form = planes(spec, images, pixels, gathered or pixels, threads, limit)
+    if form is None or form.scratch:
+        by_channels = channels(spec, images, pixels, gathered or pixels, columns, threads)
+        if form is None or by_channels.work < form.work:
+            if pixels < channel_product.tile_height(pixels):
+                gathered = gathered or round_up(pixels, line)
+            form = channels(spec, images, pixels, gathered or pixels, columns, threads)
+    channels_read = spec.C if columns else spec.N * spec.C
+    scratch = round_up(form.scratch, line)
+    parts = ((channels_read, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
+    in_one_call = not gathered and threads == 1
+    return Plan(spec, threads, lifted, image, columns, gathered, form, in_one_call, spec.np_dtype, parts)
+
+
+def lanes_of(spec: ConvSpec) -> int:
+    return VECTOR_BYTES // spec.itemsize
+
+
+def vector(spec: ConvSpec) -> Form:
+    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec)
+    vectors = -(-K // lanes)
+    starts = np.cumsum([0, *vector_product.widths(vectors)])
+    sizes = np.array([G, C, K, lanes, *starts], np.int64)
+    return Form(vector_product.multiply_vector, vector_product.pack_vector, G * (len(starts) - 1), sizes, 0,
+                G * C * vectors)  # fmt: skip
+
+
+def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, limit: int | None) -> Form:
+    """``limit``: most bytes of panels for all threads, within which depth and runs are made smaller."""
+    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec)
+    vectors, blocks = -(-pixels // lanes), -(-K // plane_product.HEIGHT)
+    most = plane_product.PANEL_BYTES if limit is None else min(plane_product.PANEL_BYTES, limit // threads)
+    tiles, depth = -(-vectors // plane_product.WIDTH), plane_product.depth_block(C, most)
+    panel = depth * plane_product.WIDTH * lanes
+    run = max(1, min(tiles, most // (panel * spec.itemsize)))
+    wanted = TASKS * threads if threads > 1 else 1
+    run = max(1, min(run, images * G * tiles // wanted))
+    runs = -(-tiles // run)
+    parts = max(1, min(blocks, -(-wanted // (images * G * runs))))
+    sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, lanes], np.int64)
+    work = images * G * C * blocks * plane_product.HEIGHT * vectors
+    return Form(plane_product.multiply_planes, lambda weight: plane_product.pack_planes(weight, depth),
+                images * G * runs * parts, sizes, -(-tiles // runs) * panel, work)  # fmt: skip
+
+
+def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: bool, threads: int) -> Form:
+    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec)
+    height, panels = channel_product.tile_height(pixels), -(-K // (VECTORS * lanes))
+    tiles = -(-pixels // height)
+    runs = -(-tiles * height // channel_product.RUN)
+    if threads > 1:
+        runs = min(tiles, max(runs, -(-TASKS * threads // (images * G * panels))))
+    y_step, plane = (spec.K, 1) if columns else (1, pixels)
+    sizes = np.array([G, C, K, pixels, x_step, height, runs, lanes, y_step, plane], np.int64)
+    work = images * G * panels * tiles * VECTORS * (C * height + TURN_CYCLES)
+    return Form(channel_product.multiply_channels, channel_product.pack_channels, images * G * panels * runs, sizes,
+                -(-tiles // runs) * height * VECTORS * lanes, work)  # fmt: skip
+
+
+def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
+    if isinstance(plan, StencilPlan):
+        return depthwise.prepare(plan, weight)
+    spec = plan.spec
+    matrix = weight.reshape(spec.groups, spec.K // spec.groups, -1)
+    return State(plan.form.pack(matrix), np.zeros(spec.K, weight.dtype))
+
+
+def workspace(plan: Plan | StencilPlan) -> int:
+    return depthwise.workspace(plan) if isinstance(plan, StencilPlan) else scratch_bytes(plan.parts)
+
+
+def gather(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: Any) -> None:
+    """Bring the pixels that are read side by side; nothing to do where they lie so."""
+    if isinstance(plan, StencilPlan) or not plan.gathered:
+        return
+    pixels, target = plan.form.sizes[3], carve(work, plan.parts)[0]
+    if plan.columns:
+        target[:, :pixels] = x.reshape(pixels, -1).T
+    else:
+        image, before = plan.image, tuple(before for before, _ in plan.lifted.padding)
+        source = x.reshape(-1, *plan.lifted.spatial)
+        parallel(polyphase_pad, len(source), plan.threads, source, target.reshape(-1), plan.gathered, image.phases,
+                 image.size, plan.lifted.stride, before)  # fmt: skip
+    target[:, pixels:] = 0
+
+
+def multiply(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: Any) -> None:
+    if isinstance(plan, StencilPlan):
+        depthwise.run(plan, x, state, bias, y, work)
+        return
+    form = plan.form
+    offset = state.no_bias if bias is None else bias
+    if not form.scratch:
+        parallel(form.kernel, form.tasks, plan.threads, x, state.weight, offset, y, form.sizes)
+        return
+    gathered, panels = carve(work, plan.parts)
+    pixels = gathered if plan.gathered else x
+    parallel(form.kernel, form.tasks, plan.threads, pixels.ravel(), state.weight, offset, y.ravel(), form.sizes,
+             private=panels)  # fmt: skip
+
+
+def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: Any) -> None:
+    if isinstance(plan, StencilPlan):
+        depthwise.run(plan, x, state, bias, y, work)
+        return
+    if plan.in_one_call:
+        form = plan.form
+        offset = state.no_bias if bias is None else bias
+        if form.scratch:
+            panels = work.view(plan.dtype)
+            form.kernel(0, form.tasks, x.ravel(), state.weight, offset, y.ravel(), form.sizes, panels)
+        else:
+            form.kernel(0, form.tasks, x, state.weight, offset, y, form.sizes)
+        return
+    if plan.gathered:
+        gather(plan, x, state, bias, y, work)
+    multiply(plan, x, state, bias, y, work)
+
+
+def executed_flop(plan: Plan | StencilPlan) -> float:
+    """Counts what the lanes do: channels and pixels up to whole tiles included."""
+    if isinstance(plan, StencilPlan):
+        return depthwise.executed_flop(plan)
+    return 2.0 * plan.form.work * lanes_of(plan.spec)
+
+
+def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
+    """A call, the multiply-adds, and every operand once: from L2 as much as fits there, the rest from beyond.
+
+    Matrix-vector products wait for the filters alone; the others read and write beside computing, but not for free.
+    """
+    if isinstance(plan, StencilPlan):
+        return depthwise.cost(plan, machine)
+    spec, form = plan.spec, plan.form
+    nbytes = spec.min_bytes + 2 * prod(plan.parts[0][0]) * spec.itemsize
+    near = min(nbytes, machine.l2_bytes * plan.threads)
+    moved = (near / machine.l2_bandwidth + (nbytes - near) / (BEYOND_L2 * machine.bandwidth)) / plan.threads
+    compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
+    if not form.scratch:
+        return SHORT_CALL * machine.call_overhead + max(moved, compute)
+    return machine.call_overhead + compute + moved
+
+
 pointwise = Algorithm(
     name="pointwise",
-    run=direct.run,
+    run=phases(gather=gather, multiply=multiply, fused=run),
     supports=supports,
-    plan=direct.plan,
-    prepare=direct.prepare,
-    workspace=direct.workspace,
-    cost=direct.cost,
-    executed_flop=direct.executed_flop,
+    plan=plan,
+    prepare=prepare,
+    workspace=workspace,
+    cost=cost,
+    executed_flop=executed_flop,
     claim="1×1 convolution as one matrix product on the tensor as it lies",
 )

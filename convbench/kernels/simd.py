@@ -46,6 +46,8 @@ class Vectors:
         self._gather = self._declare(
             f"llvm.masked.gather.{suffix}.v{self.lanes}p0", self.type, [addresses, _LANE, mask, self.type]
         )
+        flags = [ir.IntType(8).as_pointer(), _LANE, _LANE, _LANE]
+        self._prefetch = self._declare("llvm.prefetch.p0", ir.VoidType(), flags)
         self._store = self._declare(f"llvm.masked.store.{suffix}.p0", ir.VoidType(), [self.type, address, _LANE, mask])
 
     def _declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
@@ -102,6 +104,12 @@ class Vectors:
             ir.VectorType(self.type.element.as_pointer(), self.lanes),
         )
         return self.builder.call(self._gather, [addresses, ir.Constant(_LANE, self._align), mask, self._zero])
+
+    def prefetch(self, address: ir.Value) -> None:
+        """Ask for the line at a pointer before it is read; any address will do."""
+        read, near, data = (ir.Constant(_LANE, value) for value in (0, 3, 1))
+        byte = ir.IntType(8).as_pointer()
+        self.builder.call(self._prefetch, [self.builder.bitcast(address, byte), read, near, data])
 
     def store(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> None:
         """Write ``value`` at ``base[at]``; lanes outside the mask write nothing."""

@@ -40,7 +40,10 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
     global _pool
     threads = min(threads, tasks)
     if threads <= 1:
-        kernel(0, tasks, *args) if private is None else kernel(0, tasks, *args, private[0])
+        if private is None:
+            kernel(0, tasks, *args)
+        else:
+            kernel(0, tasks, *args, private[0])
         return
     scratch = [() for _ in range(threads)] if private is None else [(private[t],) for t in range(threads)]
     if _pool is None:

@@ -1,0 +1,179 @@
+"""The building blocks of pointwise: sums, edges and packing against NumPy, the form chosen, no sum on the stack."""
+
+from __future__ import annotations
+
+import re
+
+import numba
+import numpy as np
+import pytest
+
+from convbench.algorithm import unit_roundoff
+from convbench.algorithms.pointwise import Form, Plan, channels, planes, pointwise, vector
+from convbench.kernels import channel_product, plane_product, vector_product
+from convbench.kernels.channel_product import multiply_channels
+from convbench.kernels.gemm import VECTOR_BYTES, panel_width
+from convbench.kernels.jit import OPTIONS
+from convbench.kernels.layout import ALIGNMENT, aligned_empty
+from convbench.kernels.plane_product import multiply_planes
+from convbench.machine import SHIPPED
+from convbench.spec import ConvSpec
+from tests.test_gemm import inner_loops
+
+LANES = VECTOR_BYTES // 4
+HEIGHT = plane_product.HEIGHT
+
+by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+class Product:
+    """Operands of one form's kernel, x of NaN beyond the pixels of every channel and y of NaN before the run."""
+
+    def __init__(self, images: int, G: int, C: int, K: int, pixels: int, gap: int, dtype: str) -> None:
+        rng = np.random.default_rng([images, G, C, K, pixels])
+        self.spec = ConvSpec((images, G * C, pixels), (G * K, C, 1), groups=G, dtype=dtype)
+        self.pixels, self.x_step = pixels, pixels + gap
+        self.x = np.full((images, G, C, self.x_step), np.nan, dtype)
+        self.x[..., :pixels] = rng.standard_normal((images, G, C, pixels))
+        self.w = rng.standard_normal((G, K, C)).astype(dtype)
+        self.bias = rng.standard_normal(G * K).astype(dtype)
+        self.y = np.full((images, G, K, pixels), np.nan, dtype)
+
+    def run(self, form: Form, pieces: int = 2) -> None:
+        """All tasks, in ``pieces`` calls of the kernel."""
+        scratch = [np.full(form.scratch, np.nan, self.y.dtype)] if form.scratch else []
+        for piece in range(pieces):
+            begin, end = (form.tasks * i // pieces for i in (piece, piece + 1))
+            form.kernel(begin, end, self.x.ravel(), form.pack(self.w), self.bias, self.y.ravel(), form.sizes, *scratch)
+
+    def check(self) -> None:
+        x, w = self.x[..., : self.pixels].astype(np.float64), self.w.astype(np.float64)
+        bias = self.bias.reshape(self.y.shape[1:3])[None, :, :, None].astype(np.float64)
+        want = np.einsum("gkc,ngcp->ngkp", w, x) + bias
+        size = np.sqrt(np.einsum("gkc,ngcp->ngkp", w**2, x**2) + bias**2)
+        assert np.isfinite(self.y).all(), "an element outside the operands was read, or an output left out"
+        assert (np.abs(self.y - want) <= unit_roundoff(str(self.y.dtype)) * (5 * w.shape[2] ** 0.5 + 8) * size).all()
+
+
+@pytest.mark.parametrize("C", [1, 5, plane_product.STREAMS + 1, plane_product.DEPTH + 3])
+@pytest.mark.parametrize("K", [1, HEIGHT - 1, HEIGHT, 2 * HEIGHT + 3])
+@pytest.mark.parametrize("pixels", [LANES + 1, 2 * LANES, 3 * LANES, 4 * LANES + 1, 11 * LANES - 1])
+@by_dtype
+def test_planes(pixels: int, K: int, C: int, dtype: str) -> None:
+    product = Product(1, 1, C, K, pixels, 3, dtype)
+    product.run(planes(product.spec, 1, pixels, product.x_step, 1, None))
+    product.check()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("limit", [None, 30_000, 0])
+def test_planes_of_many_runs_groups_images_and_parts(threads: int, limit: int | None) -> None:
+    product = Product(2, 3, 40, 3 * HEIGHT + 1, 20 * LANES + 3, 0, "float32")
+    product.run(planes(product.spec, 2, product.pixels, product.x_step, threads, limit), 3)
+    product.check()
+
+
+@pytest.mark.parametrize("C", [1, 6, channel_product.DEPTH + 1])
+@pytest.mark.parametrize("K", [1, LANES, panel_width(np.float32) + 1])
+@pytest.mark.parametrize("pixels", [4, 5, 9, 25, 36, 49, 100, 121])
+@by_dtype
+def test_channels(pixels: int, K: int, C: int, dtype: str) -> None:
+    gap = max(channel_product.tile_height(pixels) - pixels, 0)
+    product = Product(2, 2, C, K, pixels, gap, dtype)
+    if gap:
+        product.x[..., pixels:] = 7  # read, and of no effect
+    product.run(channels(product.spec, 2, pixels, product.x_step, False, 3))
+    product.check()
+
+
+@pytest.mark.parametrize("N", [2, 3, 17])
+@pytest.mark.parametrize("K", [1, panel_width(np.float32) + 3])
+@by_dtype
+def test_columns(N: int, K: int, dtype: str) -> None:
+    """A batch of single pixels is one plane, its result a matrix (N, G·K)."""
+    product = Product(1, 2, 5, K, N, 16, dtype)
+    product.x[..., N:] = 7
+    form = channels(product.spec, 1, N, product.x_step, True, 1)
+    y = product.y
+    product.y = np.full((N, 2, K), np.nan, dtype)
+    product.run(form)
+    product.y = np.moveaxis(product.y, 0, -1)[None]
+    assert product.y.shape == y.shape
+    product.check()
+
+
+@pytest.mark.parametrize("C", [1, 3, 4, 9, 64, 67])
+@pytest.mark.parametrize("K", [1, LANES, 3 * LANES + 1, 7 * LANES, 8 * LANES, 23 * LANES + 5])
+@by_dtype
+def test_vector(K: int, C: int, dtype: str) -> None:
+    product = Product(1, 2, C, K, 1, 0, dtype)
+    product.run(vector(product.spec))
+    product.check()
+
+
+@pytest.mark.parametrize("vectors", range(1, 40))
+def test_widths_add_up(vectors: int) -> None:
+    found = vector_product.widths(vectors)
+    assert sum(found) == vectors
+    assert set(found) <= {8, 4, 2, 1}
+
+
+@by_dtype
+def test_packed_filters(dtype: str) -> None:
+    w = np.random.default_rng(0).standard_normal((2, 11, 7)).astype(dtype)
+    forms = plane_product.pack_planes(w, 4), channel_product.pack_channels(w), vector_product.pack_vector(w)
+    for packed in forms:
+        assert packed.ndim == 1
+        assert packed.dtype == dtype
+        assert packed.ctypes.data % ALIGNMENT == 0
+        assert np.isclose(np.abs(packed).sum(), np.abs(w).sum()), "each filter once, zeros beyond K"
+
+
+@pytest.mark.parametrize(
+    ("text", "kernel"),
+    [
+        ("mb1ic64ih56oc64oh56kh1", "multiply_planes"),
+        ("mb1ic512ih7oc512oh7kh1", "multiply_channels"),
+        ("mb8ic512ih1oc512oh1kh1", "multiply_channels"),
+        ("mb1ic512ih1oc512oh1kh1", "multiply_vector"),
+    ],
+)
+@pytest.mark.skipif(VECTOR_BYTES != 64, reason="the choice at other vector widths is another")
+def test_the_form_by_the_number_of_pixels(text: str, kernel: str) -> None:
+    plan = pointwise.plan(ConvSpec.parse(text), 1, None)
+    assert isinstance(plan, Plan)
+    assert plan.form.kernel.__name__ == kernel
+
+
+def test_a_limit_makes_the_panels_smaller() -> None:
+    spec = ConvSpec.parse("mb1ic256ih56oc64oh56kh1")
+    free = pointwise.workspace(pointwise.plan(spec, 2, None))
+    for limit in (free // 2, free // 20, 4 * plane_product.WIDTH * VECTOR_BYTES):
+        assert pointwise.workspace(pointwise.plan(spec, 2, limit)) <= limit
+
+
+def test_the_model_knows_calls_and_filters() -> None:
+    """More filters cost more even for one pixel; nothing costs less than a call."""
+    costs = [pointwise.cost(pointwise.plan(ConvSpec((1, C, 1, 1), (C, C, 1, 1)), 1, None), SHIPPED)
+             for C in (2, 512, 1024, 4096)]  # fmt: skip
+    assert costs == sorted(costs)
+    assert costs[0] > 1e-6
+    assert costs[-1] > 4 * 4096**2 / (3 * SHIPPED.bandwidth)
+
+
+@pytest.mark.skipif(VECTOR_BYTES != 64, reason="the registers counted are those of AVX-512")
+@pytest.mark.parametrize(
+    ("kernel", "most"), [(multiply_planes, 3 * HEIGHT), (multiply_channels, 2 * channel_product.HEIGHTS[0])]
+)
+def test_sums_stay_in_registers(kernel: numba.core.dispatcher.Dispatcher, most: int) -> None:
+    """No loop over depth moves a 64-byte vector to or from the stack."""
+    fresh = numba.njit(**{**OPTIONS, "cache": False})(kernel.py_func)  # code from the cache cannot be inspected
+    flat, sizes = aligned_empty((8,), np.float32), np.ones(10, np.int64)
+    fresh(0, 0, flat, flat, flat, flat, sizes, flat)
+    (assembly,) = fresh.inspect_asm().values()
+    counts = set()
+    for block in inner_loops(assembly):
+        if count := sum(bool(re.match(r"vfmadd[0-9]+ps\b.*zmm", line)) for line in block):
+            counts.add(count)
+            assert not [line for line in block if re.match(r"vmov\w+\s.*zmm", line) and re.search(r"\(%rsp", line)]
+    assert most in counts
