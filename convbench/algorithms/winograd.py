@@ -62,7 +62,12 @@ class Plan(NamedTuple):
 
     @property
     def units(self) -> int:
-        return self.spec.groups * self.grid.blocks * panel_count(self.spec)
+        return self.spec.groups * self.grid.blocks * shares(self)
+
+
+def shares(plan: Plan) -> int:
+    """Units of a block."""
+    return -(-panel_count(plan.spec) // plan.grid.panels)
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -88,9 +93,11 @@ def planned(m: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -
     lifted = lift(spec, 2)
     rows, columns = (cook_toom(m, R) if r == R else cook_toom(1, 1) for r in lifted.filter)
     tile_bytes = rows.alpha * columns.alpha * lifted.weight_shape[1] * spec.itemsize
-    tiles = max(FEWEST, min(MOST, BLOCK_BYTES // tile_bytes))
+    import os
+    tiles = int(os.environ.get('WT',max(FEWEST, min(MOST, BLOCK_BYTES // tile_bytes))))
+    panels = min(panel_count(spec),int(os.environ.get('WP',1)))
     while True:
-        grid = Grid.of(lifted, rows, columns, tiles)
+        grid = Grid.of(lifted, rows, columns, tiles, panels)
         sizes = sized(rows.m, rows.r), sized(columns.m, columns.r), grid.record()
         plan = Plan(spec, threads, lifted, rows, columns, grid, sizes)
         if workspace_limit is None or workspace(plan) <= workspace_limit:
@@ -117,7 +124,7 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
 def arguments(plan, x, state, bias, y):
     spec = plan.lifted
     bias = operand_or_empty(bias, y)
-    return *plan.sizes, x.reshape(spec.input_shape), state, bias, ZERO, y.reshape(spec.output_shape)
+    return *plan.sizes, x.reshape(spec.input_shape), state, bias, y.reshape(spec.output_shape)
 
 
 def scratch(plan: Plan, work: np.ndarray) -> Any:
@@ -135,7 +142,7 @@ def phase(which: int) -> Callable[..., None]:
     """One phase of one unit, to be timed apart from the others; V is made for a block's first panel only."""
 
     def step(plan, x, state, bias, y, work, unit):
-        if which != TRANSFORM or unit % panel_count(plan.spec) == 0:
+        if which != TRANSFORM or unit % shares(plan) == 0:
             convolve_tiles(unit, unit + 1, which, *arguments(plan, x, state, bias, y), scratch(plan, work)[0])
 
     return step

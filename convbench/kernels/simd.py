@@ -64,15 +64,24 @@ class Vectors:
 
     def mask(self, low: ir.Value, high: ir.Value) -> ir.Value:
         """Lanes i with low ≤ i < high; the bounds are int64 and lie anywhere."""
-        bits = ir.IntType(self.lanes)
+        return self.masks(low, high, 1)[0]
+
+    def masks(self, low: ir.Value, high: ir.Value, count: int) -> list[ir.Value]:
+        """:meth:`mask` for each of ``count`` consecutive vectors, low and high counted from the first lane of all."""
+        lanes = self.lanes * count
+        wide = ir.IntType(64 if lanes < 64 else 128)
 
         def below(bound: ir.Value) -> ir.Value:
-            for keep, end in (("<", index(self.lanes)), (">", index(0))):
+            for keep, end in (("<", index(lanes)), (">", index(0))):
                 bound = self.builder.select(self.builder.icmp_signed(keep, bound, end), bound, end)
-            return self.builder.shl(index(1), bound)
+            return self.builder.shl(ir.Constant(wide, 1), self.builder.zext(bound, wide) if wide != INDEX else bound)
 
         chosen = self.builder.sub(below(high), below(low))
-        return self.builder.bitcast(self.builder.trunc(chosen, bits), ir.VectorType(ir.IntType(1), self.lanes))
+        bits = [self.builder.lshr(chosen, ir.Constant(wide, i * self.lanes)) for i in range(count)]
+        narrow = ir.IntType(self.lanes)
+        return [
+            self.builder.bitcast(self.builder.trunc(b, narrow), ir.VectorType(ir.IntType(1), self.lanes)) for b in bits
+        ]
 
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         """a · b + c, rounded once."""
@@ -101,6 +110,12 @@ class Vectors:
             self.builder.store(value, address, align=self._align)
         else:
             self.builder.call(self._store, [value, address, ir.Constant(_LANE, self._align), mask])
+
+    def prefetch(self, address: ir.Value) -> None:
+        """Bring the cache line of ``address`` into L2; an address that cannot be read does no harm."""
+        name, flag = "llvm.prefetch.p0", ir.IntType(32)
+        prefetch = self._declare(name, ir.VoidType(), [address.type, flag, flag, flag])
+        self.builder.call(prefetch, [address, *(ir.Constant(flag, f) for f in (0, 2, 1))])
 
     def pick(self, first: ir.Value, second: ir.Value, lanes: Sequence[int]) -> ir.Value:
         """A vector of the named lanes of ``first`` (0 … L−1) and ``second`` (L … 2L−1)."""
