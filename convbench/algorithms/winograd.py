@@ -54,20 +54,14 @@ class Plan(NamedTuple):
     columns: Transform
     grid: Grid
     sizes: tuple[Size, Size, np.ndarray]  # rows, columns and grid as the kernel takes them
+    shares: int  # units of a block
+    units: int
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]  # of the lifted input and output
 
     @property
     def products(self) -> int:
         """Values of ξ."""
         return self.rows.alpha * self.columns.alpha
-
-    @property
-    def units(self) -> int:
-        return self.spec.groups * self.grid.blocks * shares(self)
-
-
-def shares(plan: Plan) -> int:
-    """Units of a block."""
-    return -(-panel_count(plan.spec) // plan.grid.panels)
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -99,7 +93,9 @@ def planned(m: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -
     while True:
         grid = Grid.of(lifted, rows, columns, tiles, panels)
         sizes = sized(rows.m, rows.r), sized(columns.m, columns.r), grid.record()
-        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes)
+        shares = -(-panel_count(spec) // grid.panels)
+        shapes = lifted.input_shape, lifted.output_shape
+        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes, shares, spec.groups * grid.blocks * shares, shapes)
         if workspace_limit is None or workspace(plan) <= workspace_limit:
             return plan
         if tiles == 1:
@@ -122,9 +118,8 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
 
 
 def arguments(plan, x, state, bias, y):
-    spec = plan.lifted
-    bias = operand_or_empty(bias, y)
-    return *plan.sizes, x.reshape(spec.input_shape), state, bias, y.reshape(spec.output_shape)
+    inputs, outputs = plan.shapes
+    return *plan.sizes, x.reshape(inputs), state, operand_or_empty(bias, y), y.reshape(outputs)
 
 
 def scratch(plan: Plan, work: np.ndarray) -> Any:
@@ -142,7 +137,7 @@ def phase(which: int) -> Callable[..., None]:
     """One phase of one unit, to be timed apart from the others; V is made for a block's first panel only."""
 
     def step(plan, x, state, bias, y, work, unit):
-        if which != TRANSFORM or unit % shares(plan) == 0:
+        if which != TRANSFORM or unit % plan.shares == 0:
             convolve_tiles(unit, unit + 1, which, *arguments(plan, x, state, bias, y), scratch(plan, work)[0])
 
     return step

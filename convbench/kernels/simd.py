@@ -111,11 +111,11 @@ class Vectors:
         else:
             self.builder.call(self._store, [value, address, ir.Constant(_LANE, self._align), mask])
 
-    def prefetch(self, address: ir.Value) -> None:
-        """Bring the cache line of ``address`` into L2; an address that cannot be read does no harm."""
+    def prefetch(self, address: ir.Value, level: int) -> None:
+        """Bring the cache line of ``address`` into L1 or L2; an address that cannot be read does no harm."""
         name, flag = "llvm.prefetch.p0", ir.IntType(32)
         prefetch = self._declare(name, ir.VoidType(), [address.type, flag, flag, flag])
-        self.builder.call(prefetch, [address, *(ir.Constant(flag, f) for f in (0, 2, 1))])
+        self.builder.call(prefetch, [address, *(ir.Constant(flag, f) for f in (0, 4 - level, 1))])
 
     def pick(self, first: ir.Value, second: ir.Value, lanes: Sequence[int]) -> ir.Value:
         """A vector of the named lanes of ``first`` (0 … L−1) and ``second`` (L … 2L−1)."""

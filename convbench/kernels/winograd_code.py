@@ -69,12 +69,12 @@ def _walk(builder: ir.IRBuilder, start: ir.Value, step: ir.Value, count: int) ->
 
 
 @intrinsic
-def split_line(typingctx, columns, line, start, low, high, split, at, step, first, count):
+def split_line(typingctx, columns, line, start, low, high, ahead, split, at, step, first, count):
     """split[at + k·step + t] = line[start + m·(t − first) + k] for k < α, F(m, r) = ``columns``: element k of tile t.
 
     Written where 0 ≤ t < ``count`` and first ≤ t + ⌊k / m⌋ < first + L: element k ≥ m of a tile is element k − m of its
     neighbour, so m vectors are shuffled apart and stored again, a lane to the left. Elements line[start + j] with j < low
-    or j ≥ high are zero and are not read.
+    or j ≥ high are zero and are not read. What lies ``ahead`` elements behind is fetched into L1.
     """
     f = _transform(columns)
     m = f.m
@@ -82,11 +82,13 @@ def split_line(typingctx, columns, line, start, low, high, split, at, step, firs
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, line.dtype)
         width = vectors.lanes
-        _, line_, start_, low_, high_, split_, at_, step_, first_, count_ = args
+        _, line_, start_, low_, high_, ahead_, split_, at_, step_, first_, count_ = args
         source = pointer(context, builder, line, line_, start_)
         target = pointer(context, builder, split, split_, at_)
         inside = vectors.masks(low_, high_, m)
         loaded = [vectors.load(source, index(q * width), mask) for q, mask in enumerate(inside)]
+        for q in range(m):
+            vectors.prefetch(builder.gep(source, [builder.add(ahead_, index(q * width))]), 1)
         wanted = {
             shift: vectors.mask(builder.sub(index(shift), first_), builder.sub(builder.add(count_, index(shift)), first_))
             for shift in range((f.alpha - 1) // m + 1)
@@ -97,7 +99,7 @@ def split_line(typingctx, columns, line, start, low, high, split, at, step, firs
             vectors.store(tiles[k % m], address, builder.sub(first_, index(shift)), wanted[shift])
         return context.get_dummy_value()
 
-    return types.void(columns, line, start, low, high, split, at, step, first, count), codegen
+    return types.void(columns, line, start, low, high, ahead, split, at, step, first, count), codegen
 
 
 def _deal(vectors: Vectors, loaded: list[ir.Value]) -> list[ir.Value]:

@@ -63,7 +63,7 @@ def _tile(typingctx, rows, depth, v, v_start, v_step, u, u_start, m, m_start, ah
         rows_of = [builder.phi(start.type) for start in starts]
         sums = [builder.phi(vectors.type) for _ in range(count * VECTORS)]
         tiles, filters, fetched = rows_of
-        vectors.prefetch(fetched)
+        vectors.prefetch(fetched, 2)
         panel = [vectors.load(filters, index(n * lanes)) for n in range(VECTORS)]
         updated = []
         for t in range(count):  # one broadcast beside its products: all of them first would spill accumulators

@@ -181,12 +181,12 @@ def transform_block(rows, columns, grid, group, block, x, v, split):
                     if grid.dilation_w == 1:
                         for t in range(0, count + (alpha_w - 1) // m_w, lanes):
                             j = left + m_w * t
-                            split_line(columns, image, (plane + h) * W + j, -j, max(-j, size - j), split, at,
+                            split_line(columns, image, (plane + h) * W + j, -j, max(-j, size - j), H * W, split, at,
                                        grid.element, t, count)  # fmt: skip
                     else:
                         read_line(image, (plane + h) * W, left, grid.dilation_w, size, split, line, reach)
                         for t in range(0, count + (alpha_w - 1) // m_w, lanes):
-                            split_line(columns, split, line + m_w * t, 0, reach - m_w * t, split, at,
+                            split_line(columns, split, line + m_w * t, 0, reach - m_w * t, 0, split, at,
                                        grid.element, t, count)  # fmt: skip
                 for t in range(0, run * count, lanes):
                     transform_tiles(rows, columns, split, t, grid.element, count, v, to + t, grid.v_step)
