@@ -1,15 +1,16 @@
-"""Winograd's minimal filtering: F(m × m, 3 × 3) computes m² outputs with (m + 2)² products instead of 9·m².
+"""Winograd's minimal filtering: F(m × m, r × r) computes m² outputs with (m + r − 1)² products instead of r²·m².
 
     y = Aᵀ [ Σ_c (G w_kc Gᵀ) ⊙ (Bᵀ d_c B) ] A
 
 for every tile of m × m outputs (Lavin & Gray, arXiv:1509.09308, §4.1; transforms from ``kernels/winograd.py``). With
-ξ = one of the (m + 2)² elements of a transformed tile, the sums over c are matrix products tiles × C/G × K, one a ξ.
-Filters of size 3 along one dimension only are F(m, 3) along it, so 1-D is covered; a dilated filter is a dense one on
+ξ = one of the (m + r − 1)² elements of a transformed tile, the sums over c are matrix products tiles × C/G × K, one a ξ.
+Filters of size r along one dimension only are F(m, r) along it, so 1-D is covered; a dilated filter is a dense one on
 each of d_h·d_w phase images, which the gather addresses directly; groups are independent problems.
 
 Blocks of tiles pass through all three phases while they stay in cache (Gelashvili, Shavit & Zlateski 2019,
-arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``brgemm``, y ← Aᵀ M A + bias.
-Prepared filters U are (m + 2)²/9 times the filter; the scratch is one block. Error: :func:`error`.
+arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``winograd_products``,
+y ← Aᵀ M A + bias. Prepared filters U are (m + r − 1)²/r² times the filter; the scratch is one block. Error:
+:func:`error`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
-from convbench.kernels.gemm import TILE_ROWS, pack_panels, panel_width
+from convbench.kernels.gemm import pack_panels, panel_width
 from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, round_up, scratch_bytes
 from convbench.kernels.panels import operand_or_empty, panel_count
 from convbench.kernels.threads import parallel
@@ -39,9 +40,10 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
-R = 3  # filter taps along a transformed dimension
-BLOCK_BYTES = 1 << 20  # of V a block, so that it stays in L2 …
-FEWEST, MOST = 2 * TILE_ROWS, 4 * TILE_ROWS  # … if this many tiles, which pay for reading U, allow it
+RESIDENT = 5 << 17  # bytes of V that stay in L2 beside a panel of U and M …
+FEWEST, MOST = 28, 56  # … if as many tiles as pay for reading U once a block fit …
+LARGEST = 3 << 19  # … into this. Otherwise V, M and U stream, each ξ for all panels at once, and blocks are larger:
+STREAMED = 112
 MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY = 0.7, 0.2  # of peak
 ZERO = np.zeros(1, np.int64)
 
@@ -64,13 +66,13 @@ class Plan(NamedTuple):
         return self.rows.alpha * self.columns.alpha
 
 
-def supports(spec: ConvSpec) -> str | None:
+def supported(r: int, spec: ConvSpec) -> str | None:
     if spec.ndim > 2:
         return f"it transforms one or two spatial dimensions, not {spec.ndim}"
     if set(spec.stride) != {1}:
         return "neighbouring outputs share no transformed products unless the stride is 1"
-    if not set(spec.filter) <= {1, R} or R not in spec.filter:
-        return f"the transform is for filters of size {R} (or 1 along one dimension), not {spec.filter}"
+    if not set(spec.filter) <= {1, r} or r not in spec.filter:
+        return f"the transform is for filters of size {r} (or 1 along one dimension), not {spec.filter}"
     return None
 
 
@@ -82,14 +84,15 @@ def workspace(plan: Plan) -> int:
     return scratch_bytes([work_part(plan)])
 
 
-def planned(m: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+def planned(m: int, r: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     """Blocks of FEWEST to MOST tiles; smaller ones where the workspace allows no more."""
     lifted = lift(spec, 2)
-    rows, columns = (cook_toom(m, R) if r == R else cook_toom(1, 1) for r in lifted.filter)
+    rows, columns = (cook_toom(m, r) if taps == r else cook_toom(1, 1) for taps in lifted.filter)
     tile_bytes = rows.alpha * columns.alpha * lifted.weight_shape[1] * spec.itemsize
-    import os
-    tiles = int(os.environ.get('WT',max(FEWEST, min(MOST, BLOCK_BYTES // tile_bytes))))
-    panels = min(panel_count(spec),int(os.environ.get('WP',1)))
+    tiles, panels = max(FEWEST, min(MOST, RESIDENT // tile_bytes)), 1
+    if FEWEST * tile_bytes > LARGEST:
+        blocks = spec.groups * Grid.of(lifted, rows, columns, STREAMED, 1).blocks
+        tiles, panels = STREAMED, -(-panel_count(spec) // -(-threads // blocks))
     while True:
         grid = Grid.of(lifted, rows, columns, tiles, panels)
         sizes = sized(rows.m, rows.r), sized(columns.m, columns.r), grid.record()
@@ -98,11 +101,11 @@ def planned(m: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -
         plan = Plan(spec, threads, lifted, rows, columns, grid, sizes, shares, spec.groups * grid.blocks * shares, shapes)
         if workspace_limit is None or workspace(plan) <= workspace_limit:
             return plan
-        if tiles == 1:
+        if tiles == panels == 1:
             raise Unsupported(
                 f"winograd needs {workspace(plan)} bytes at one tile a block; the limit is {workspace_limit}"
             )
-        tiles //= 2
+        tiles, panels = max(1, tiles // 2), 1
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
@@ -182,10 +185,10 @@ def cost(plan: Plan, machine: Machine) -> float:
     )
 
 
-def winograd(m: int) -> Algorithm:
-    """F(m × m, 3 × 3) as an algorithm."""
+def winograd(m: int, r: int) -> Algorithm:
+    """F(m × m, r × r) as an algorithm."""
     return Algorithm(
-        name=f"winograd_{m}x{m}_3x3",
+        name=f"winograd_{m}x{m}_{r}x{r}",
         run=phases(
             transform=phase(TRANSFORM),
             multiply=phase(MULTIPLY),
@@ -193,8 +196,8 @@ def winograd(m: int) -> Algorithm:
             blocks=lambda plan: plan.units,
             fused=run,
         ),
-        supports=supports,
-        plan=lambda spec, threads, workspace_limit: planned(m, spec, threads, workspace_limit),
+        supports=lambda spec: supported(r, spec),
+        plan=lambda spec, threads, workspace_limit: planned(m, r, spec, threads, workspace_limit),
         prepare=prepare,
         workspace=workspace,
         error=error,
@@ -202,10 +205,13 @@ def winograd(m: int) -> Algorithm:
         executed_flop=lambda plan: sum(flop_by_phase(plan)),
         local=False,
         exact=False,
-        claim=f"F({m}×{m}, 3×3): {m * m * 9} multiplications become {(m + 2) ** 2} (Lavin & Gray 2015)",
+        claim=f"F({m}×{m}, {r}×{r}): {(m * r) ** 2} multiplications become {(m + r - 1) ** 2} (Lavin & Gray 2015)",
     )
 
 
-winograd_2x2_3x3 = winograd(2)
-winograd_4x4_3x3 = winograd(4)
-winograd_6x6_3x3 = winograd(6)
+winograd_2x2_3x3 = winograd(2, 3)
+winograd_3x3_3x3 = winograd(3, 3)
+winograd_4x4_3x3 = winograd(4, 3)
+winograd_6x6_3x3 = winograd(6, 3)
+winograd_4x4_5x5 = winograd(4, 5)
+winograd_2x2_7x7 = winograd(2, 7)
