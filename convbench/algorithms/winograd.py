@@ -41,10 +41,11 @@ from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
 RESIDENT = 5 << 17  # bytes of V that stay in L2 beside a panel of U and M …
-FEWEST, MOST = 28, 56  # … if as many tiles as pay for reading U once a block fit …
-LARGEST = 3 << 19  # … into this. Otherwise V, M and U stream, each ξ for all panels at once, and blocks are larger:
+FEWEST, MOST = 28, 42  # … if as many tiles as pay for reading U once a block fit …
+LARGEST = 3 << 18  # … into this. Otherwise V, M and U stream, each ξ for all panels at once, and blocks are larger:
 STREAMED = 112
-MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY = 0.7, 0.2  # of peak
+MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY = 0.85, 0.2  # of peak
+LINE_SECONDS = 2e-8  # to split or write one row of a block in one channel, beyond its bytes
 ZERO = np.zeros(1, np.int64)
 
 
@@ -90,8 +91,9 @@ def planned(m: int, r: int, spec: ConvSpec, threads: int, workspace_limit: int |
     rows, columns = (cook_toom(m, r) if taps == r else cook_toom(1, 1) for taps in lifted.filter)
     tile_bytes = rows.alpha * columns.alpha * lifted.weight_shape[1] * spec.itemsize
     tiles, panels = max(FEWEST, min(MOST, RESIDENT // tile_bytes)), 1
-    if FEWEST * tile_bytes > LARGEST:
-        blocks = spec.groups * Grid.of(lifted, rows, columns, STREAMED, 1).blocks
+    streamed = Grid.of(lifted, rows, columns, STREAMED, 1)
+    if min(FEWEST, streamed.strips * streamed.columns) * tile_bytes > LARGEST:
+        blocks = spec.groups * streamed.blocks
         tiles, panels = STREAMED, -(-panel_count(spec) // -(-threads // blocks))
     while True:
         grid = Grid.of(lifted, rows, columns, tiles, panels)
@@ -172,15 +174,22 @@ def flop_by_phase(plan: Plan) -> tuple[float, float, float]:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    spec = plan.spec
+    """Products and their filters' bytes, which overlap by half; transforms, V and M twice through L2; the operands."""
+    spec, grid = plan.spec, plan.grid
     into, product, out_of = flop_by_phase(plan)
     outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
-    filters = plan.products * plan.grid.channels * outputs * spec.itemsize
+    filters = plan.products * grid.channels * outputs * spec.itemsize
+    multiply = machine.flop_time(product, spec, plan.threads, MULTIPLY_EFFICIENCY)
+    read = machine.byte_time(filters, plan.threads) * grid.blocks
+    transformed = plan.products * grid.strips * grid.columns * (spec.C + outputs) * spec.itemsize
+    overlap = (plan.rows.r - 1) / grid.block_strips
+    lines = grid.strips * (plan.rows.m + overlap) * spec.C * grid.columns / min(grid.tile_columns, grid.block_columns)
     return (
         machine.call_overhead
-        + machine.flop_time(product, spec, plan.threads, MULTIPLY_EFFICIENCY)
+        + max(multiply, read)
+        + min(multiply, read) / 2
         + machine.flop_time(into + out_of, spec, plan.threads, TRANSFORM_EFFICIENCY)
-        + machine.byte_time(filters, plan.threads) * plan.grid.blocks
+        + (2 * transformed / machine.l2_bandwidth + lines * LINE_SECONDS) / plan.threads
         + machine.byte_time(spec.min_bytes, plan.threads)
     )
 
@@ -210,7 +219,6 @@ def winograd(m: int, r: int) -> Algorithm:
 
 
 winograd_2x2_3x3 = winograd(2, 3)
-winograd_3x3_3x3 = winograd(3, 3)
 winograd_4x4_3x3 = winograd(4, 3)
 winograd_6x6_3x3 = winograd(6, 3)
 winograd_4x4_5x5 = winograd(4, 5)
