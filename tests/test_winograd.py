@@ -137,8 +137,8 @@ def split_and_transform(rows, columns, lines, reach, count, split, element, v, s
         at = row % m_h * alpha_w * element + row // m_h * count
         for t in range(0, count + (alpha_w - 1) // len(columns[0]), lanes):
             j = len(columns[0]) * t
-            split_line(columns, lines.reshape(lines.size), row * lines.shape[1] + j, 0, max(0, reach - j), 0, split, at,
-                       element, t, count)  # fmt: skip
+            split_line(columns, lines.reshape(lines.size), row * lines.shape[1] + j, 1, 0, max(0, reach - j), 0, split,
+                       at, element, t, count)  # fmt: skip
     transform_tiles(rows, columns, split, 0, element, count, v, 0, step)
 
 

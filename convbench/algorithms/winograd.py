@@ -3,9 +3,9 @@
     y = Aᵀ [ Σ_c (G w_kc Gᵀ) ⊙ (Bᵀ d_c B) ] A
 
 for every tile of m × m outputs (Lavin & Gray, arXiv:1509.09308, §4.1; transforms from ``kernels/winograd.py``). With
-ξ = one of the (m + r − 1)² elements of a transformed tile, the sums over c are matrix products tiles × C/G × K, one a ξ.
-Filters of size r along one dimension only are F(m, r) along it, so 1-D is covered; a dilated filter is a dense one on
-each of d_h·d_w phase images, which the gather addresses directly; groups are independent problems.
+ξ = one of the (m + r − 1)² elements of a transformed tile, the sums over c are matrix products tiles × C/G × K, one
+a ξ. Filters of size r along one dimension only are F(m, r) along it, so 1-D is covered; a dilated filter is a dense one
+on each of d_h·d_w phase images, which the gather addresses directly; groups are independent problems.
 
 Blocks of tiles pass through all three phases while they stay in cache (Gelashvili, Shavit & Zlateski 2019,
 arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``winograd_products``,
@@ -100,7 +100,8 @@ def planned(m: int, r: int, spec: ConvSpec, threads: int, workspace_limit: int |
         sizes = sized(rows.m, rows.r), sized(columns.m, columns.r), grid.record()
         shares = -(-panel_count(spec) // grid.panels)
         shapes = lifted.input_shape, lifted.output_shape
-        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes, shares, spec.groups * grid.blocks * shares, shapes)
+        units = spec.groups * grid.blocks * shares
+        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes, shares, units, shapes)
         if workspace_limit is None or workspace(plan) <= workspace_limit:
             return plan
         if tiles == panels == 1:

@@ -69,12 +69,12 @@ def _walk(builder: ir.IRBuilder, start: ir.Value, step: ir.Value, count: int) ->
 
 
 @intrinsic
-def split_line(typingctx, columns, line, start, low, high, ahead, split, at, step, first, count):
-    """split[at + k·step + t] = line[start + m·(t − first) + k] for k < α, F(m, r) = ``columns``: element k of tile t.
+def split_line(typingctx, columns, line, start, apart, low, high, ahead, split, at, step, first, count):
+    """split[at + k·step + t] = line[start + (m·(t − first) + k)·apart] for k < α, F(m, r) = ``columns``.
 
     Written where 0 ≤ t < ``count`` and first ≤ t + ⌊k / m⌋ < first + L: element k ≥ m of a tile is element k − m of its
-    neighbour, so m vectors are shuffled apart and stored again, a lane to the left. Elements line[start + j] with j < low
-    or j ≥ high are zero and are not read. What lies ``ahead`` elements behind is fetched into L1.
+    neighbour, so m vectors are shuffled apart and stored again, a lane to the left. Elements line[start + j·apart] with
+    j < low or j ≥ high are zero and are not read. What lies ``ahead`` elements behind is fetched into L1.
     """
     f = _transform(columns)
     m = f.m
@@ -82,24 +82,39 @@ def split_line(typingctx, columns, line, start, low, high, ahead, split, at, ste
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, line.dtype)
         width = vectors.lanes
-        _, line_, start_, low_, high_, ahead_, split_, at_, step_, first_, count_ = args
+        _, line_, start_, apart_, low_, high_, ahead_, split_, at_, step_, first_, count_ = args
         source = pointer(context, builder, line, line_, start_)
         target = pointer(context, builder, split, split_, at_)
         inside = vectors.masks(low_, high_, m)
-        loaded = [vectors.load(source, index(q * width), mask) for q, mask in enumerate(inside)]
-        for q in range(m):
-            vectors.prefetch(builder.gep(source, [builder.add(ahead_, index(q * width))]), 1)
-        wanted = {
-            shift: vectors.mask(builder.sub(index(shift), first_), builder.sub(builder.add(count_, index(shift)), first_))
+        places = [builder.mul(apart_, index(q * width)) for q in range(m)]
+        with builder.if_else(builder.icmp_signed("==", apart_, index(1)), likely=True) as (dense, dilated):
+            with dense:
+                adjacent = [vectors.load(source, index(q * width), mask) for q, mask in enumerate(inside)]
+                ends = [builder.block]
+            with dilated:
+                gathered = [
+                    vectors.gather(builder.gep(source, [place]), apart_, mask)
+                    for place, mask in zip(places, inside, strict=True)
+                ]
+                ends.append(builder.block)
+        loaded = [builder.phi(vectors.type) for _ in range(m)]
+        for phi, *values in zip(loaded, adjacent, gathered, strict=True):
+            for value, end in zip(values, ends, strict=True):
+                phi.add_incoming(value, end)
+        for place in places:
+            vectors.prefetch(builder.gep(source, [builder.add(ahead_, place)]), 1)
+        left = builder.sub(count_, first_)
+        wanted = [
+            vectors.mask(builder.sub(index(shift), first_), builder.add(left, index(shift)))
             for shift in range((f.alpha - 1) // m + 1)
-        }
+        ]
         tiles = _deal(vectors, loaded)
         for k, address in enumerate(_walk(builder, target, step_, f.alpha)):
             shift = k // m
             vectors.store(tiles[k % m], address, builder.sub(first_, index(shift)), wanted[shift])
         return context.get_dummy_value()
 
-    return types.void(columns, line, start, low, high, ahead, split, at, step, first, count), codegen
+    return types.void(columns, line, start, apart, low, high, ahead, split, at, step, first, count), codegen
 
 
 def _deal(vectors: Vectors, loaded: list[ir.Value]) -> list[ir.Value]:
@@ -116,9 +131,7 @@ def _deal(vectors: Vectors, loaded: list[ir.Value]) -> list[ir.Value]:
         where = [divmod(m * lane + p, width) for lane in range(width)]
         value = vectors.pick(loaded[0], loaded[1], [min(v, 1) * width + i for v, i in where])
         for q in range(2, m):
-            value = vectors.pick(
-                value, loaded[q], [width + i if v == q else lane for lane, (v, i) in enumerate(where)]
-            )
+            value = vectors.pick(value, loaded[q], [width + i if v == q else lane for lane, (v, i) in enumerate(where)])
         dealt.append(value)
     return dealt
 

@@ -2,9 +2,9 @@
 
 A strip is a row of tiles. Strip σ = (n·A + a)·T_h + t_h is tile row t_h of row phase a of image n: dilation d_h makes
 A = min(d_h, P) dense problems of every d_h-th row. Column κ = b·T_w + t_w of a strip is tile t_w of column phase b.
-A block is a rectangle of strips × columns. It falls into runs, rectangles within one image and one row and column phase;
-its tiles are numbered run by run, along the strips within a run. A unit of work is (group, block of strips, block of
-columns, panels of output channels), the last fastest.
+A block is a rectangle of strips × columns. It falls into runs, rectangles within one image and one row and column
+phase; its tiles are numbered run by run, along the strips within a run. A unit of work is (group, block of strips,
+block of columns, panels of output channels), the last fastest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 
 from convbench.kernels.gemm import VECTOR_BYTES, VECTORS, brgemm, panel_width
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import read_line
 from convbench.kernels.layout import round_up
 from convbench.kernels.transpose import store_transposed
 from convbench.kernels.winograd import Transform
@@ -24,15 +23,14 @@ from convbench.kernels.winograd_products import multiply_panel, padded
 from convbench.spec import ConvSpec
 
 TRANSFORM, MULTIPLY, INVERT = 1, 2, 4  # phases of a unit
-CHUNK = 8  # tiles inverted at a time, or a vector of pixels
+CHUNK = 16  # tiles inverted at a time, or a vector of pixels
 
 
 class Grid(NamedTuple):
     """The tiles of a problem, how blocks divide them, and where a block lies in scratch. Steps are in elements.
 
     Scratch of one thread: V (ξ, C/G, tiles) with steps v_step and step; M (panel, ξ, tiles, NR) with step m_step
-    between ξ; then one channel's input, split by tile element (m_h, α_w, strips, columns), and a dilated line; or a
-    chunk's pixels.
+    between ξ; then one channel's input, split by tile element (m_h, α_w, strips, columns), or a chunk's pixels.
     """
 
     groups: int
@@ -77,7 +75,6 @@ class Grid(NamedTuple):
         element = (run[0] + (rows.alpha - 1) // rows.m) * run[1] + lanes
         pixel_row = round_up(max(CHUNK * columns.m, lanes), lanes) * lanes
         split = rows.m * columns.alpha * element
-        line = 0 if spec.dilation[1] == 1 else columns.m * run[1] + columns.r + lanes
         return cls(
             groups=spec.groups,
             channels=channels,
@@ -98,7 +95,7 @@ class Grid(NamedTuple):
             m_step=m_step,
             element=element,
             pixel_row=pixel_row,
-            scratch=rows.alpha * columns.alpha * (v_step + panels * m_step) + max(split + line, rows.m * pixel_row),
+            scratch=rows.alpha * columns.alpha * (v_step + panels * m_step) + max(split, rows.m * pixel_row),
             panels=panels,
         )
 
@@ -159,7 +156,6 @@ def transform_block(rows, columns, grid, group, block, x, v, split):
     alpha_w = m_w + r_w - 1
     first_strip, last_strip, first_column, last_column = block
     lanes = VECTOR_BYTES // x.itemsize
-    line = m_h * alpha_w * grid.element
     for c in range(grid.channels):
         to = c * grid.step
         strip = first_strip
@@ -173,21 +169,17 @@ def transform_block(rows, columns, grid, group, block, x, v, split):
                 b, t_w = divmod(column, grid.tile_columns)
                 count = min(grid.tile_columns - t_w, last_column - column)
                 left = b + grid.dilation_w * m_w * t_w - grid.left
-                reach = m_w * count + r_w - 1
+                low = -(left // grid.dilation_w)
+                high = (W - 1 - left) // grid.dilation_w + 1
                 for row in range(m_h * run + r_h - 1):
                     h = a + grid.dilation_h * (m_h * t_h + row) - grid.top
-                    size = W if 0 <= h < H else 0
+                    end = high if 0 <= h < H else low
                     at = row % m_h * alpha_w * grid.element + row // m_h * count
-                    if grid.dilation_w == 1:
-                        for t in range(0, count + (alpha_w - 1) // m_w, lanes):
-                            j = left + m_w * t
-                            split_line(columns, image, (plane + h) * W + j, -j, max(-j, size - j), H * W, split, at,
-                                       grid.element, t, count)  # fmt: skip
-                    else:
-                        read_line(image, (plane + h) * W, left, grid.dilation_w, size, split, line, reach)
-                        for t in range(0, count + (alpha_w - 1) // m_w, lanes):
-                            split_line(columns, split, line + m_w * t, 0, reach - m_w * t, 0, split, at,
-                                       grid.element, t, count)  # fmt: skip
+                    for t in range(0, count + (alpha_w - 1) // m_w, lanes):
+                        j = m_w * t
+                        start = (plane + h) * W + left + j * grid.dilation_w
+                        split_line(columns, image, start, grid.dilation_w, low - j, max(low, end) - j, H * W, split, at,
+                                   grid.element, t, count)  # fmt: skip
                 for t in range(0, run * count, lanes):
                     transform_tiles(rows, columns, split, t, grid.element, count, v, to + t, grid.v_step)
                 to += run * count
@@ -222,20 +214,26 @@ def invert_block(rows, columns, grid, group, panel, block, products, start, bias
             while column < last_column:
                 b, t_w = divmod(column, grid.tile_columns)
                 across = min(grid.tile_columns - t_w, last_column - column)
+                # whole rows of y follow each other, and so do their pixels: the next tile overwrites one's overhang
+                joined = 1 < across == grid.tile_columns <= chunk and grid.dilation_w == grid.dilation_h == 1
+                pitch = Q * lanes if joined else grid.pixel_row
                 for tile in range(run):
                     for first in range(0, across, chunk):
                         count = min(chunk, across - first)
-                        for t in range(count):
-                            invert_tile(rows, columns, products, base + (tile * across + first + t) * width, grid.m_step,
-                                        scratch, t * m_w * lanes, grid.pixel_row)  # fmt: skip
+                        for t in range(count - 1, -1, -1):
+                            at = base + (tile * across + first + t) * width
+                            invert_tile(rows, columns, products, at, grid.m_step, scratch, t * m_w * lanes, pitch)
+                        p = a + grid.dilation_h * m_h * (t_h + tile)
                         q = b + grid.dilation_w * m_w * (t_w + first)
+                        at = ((n * K + k) * P + p) * Q + q
+                        if joined:
+                            write_pixels(scratch, 0, min(m_h, P - p) * Q, flat, at, P * Q, 1, bias, k, channels)
+                            continue
                         across_q = min(m_w * count, -(-(Q - q) // grid.dilation_w))
                         for i in range(m_h):
-                            p = a + grid.dilation_h * (m_h * (t_h + tile) + i)
-                            if p < P:
-                                at = ((n * K + k) * P + p) * Q + q
-                                write_pixels(scratch, i * grid.pixel_row, across_q, flat, at, P * Q, grid.dilation_w,
-                                             bias, k, channels)  # fmt: skip
+                            if p + grid.dilation_h * i < P:
+                                write_pixels(scratch, i * pitch, across_q, flat, at + grid.dilation_h * i * Q, P * Q,
+                                             grid.dilation_w, bias, k, channels)  # fmt: skip
                 base += run * across * width
                 column += across
             strip += run
@@ -247,8 +245,8 @@ def write_pixels(pixels, start, count, y, at, plane, step, bias, k, channels):
     lanes = VECTOR_BYTES // y.itemsize
     if step == 1:
         for j in range(0, count, lanes):
-            store_transposed(pixels, start + j * lanes, lanes, min(lanes, count - j), y, at + j, plane, channels, bias, k,
-                             min(channels, bias.size))  # fmt: skip
+            store_transposed(pixels, start + j * lanes, lanes, min(lanes, count - j), y, at + j, plane, channels, bias,
+                             k, min(channels, bias.size))  # fmt: skip
     else:
         for n in range(channels):
             add = bias[k + n] if bias.size else y.dtype.type(0)
@@ -290,12 +288,11 @@ def convolve_tiles(begin, end, which, rows, columns, grids, x, u, bias, y, work)
             for xi in range(products):
                 for panel in range(first, last):
                     b = ((group * panels + panel) * products + xi) * depth * width
-                    following = b + products * depth * width if panel + 1 < last else (
-                        b + (1 - (last - 1 - first) * products) * depth * width
-                    )
-                    multiply_panel(tiles, depth, v, xi * grid.v_step, grid.step, filters, b, m,
-                                   ((panel - first) * products + xi) * grid.m_step, following)  # fmt: skip
+                    jump = products if panel + 1 < last else 1 - (last - 1 - first) * products
+                    c = ((panel - first) * products + xi) * grid.m_step
+                    following = b + jump * depth * width
+                    multiply_panel(tiles, depth, v, xi * grid.v_step, grid.step, filters, b, m, c, following)
         if which & INVERT:
             for panel in range(first, last):
-                invert_block(rows, columns, grid, group, panel, block, m, (panel - first) * products * grid.m_step, bias,
-                             y, scratch)  # fmt: skip
+                start = (panel - first) * products * grid.m_step
+                invert_block(rows, columns, grid, group, panel, block, m, start, bias, y, scratch)
