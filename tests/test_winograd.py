@@ -11,11 +11,12 @@ from convbench.algorithm import get
 from convbench.algorithms import winograd
 from convbench.data import arrays
 from convbench.driver import kernel
-from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.gemm import TILE_ROWS, VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty
 from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points
-from convbench.kernels.winograd_code import invert_tile, sized, transform_tile
+from convbench.kernels.winograd_code import invert_tile, sized, split_line, transform_tiles
+from convbench.kernels.winograd_products import height, multiply_panel, padded
 from convbench.spec import ConvSpec
 
 SIZES = [(m, r) for m in range(1, 8) for r in range(1, 6)]
@@ -129,8 +130,16 @@ def test_every_size_has_its_points():
 
 
 @njit
-def transform_once(rows, columns, phases, row_step, phase_step, v, step, count):
-    transform_tile(rows, columns, phases, 0, row_step, phase_step, v, 0, step, count)
+def split_and_transform(rows, columns, lines, reach, count, split, element, v, step):
+    """Lines (rows, length) of a run of strips of ``count`` tiles each: split, then transformed."""
+    m_h, alpha_w, lanes = len(rows[0]), len(columns[0]) + len(columns[1]) - 1, step
+    for row in range(lines.shape[0]):
+        at = row % m_h * alpha_w * element + row // m_h * count
+        for t in range(0, count + (alpha_w - 1) // len(columns[0]), lanes):
+            j = len(columns[0]) * t
+            split_line(columns, lines.reshape(lines.size), row * lines.shape[1] + j, 1, 0, max(0, reach - j), 0, split,
+                       at, element, t, count)  # fmt: skip
+    transform_tiles(rows, columns, split, 0, element, count, v, 0, step)
 
 
 @njit
@@ -138,25 +147,58 @@ def invert_once(rows, columns, products, step, pixels, row_step):
     invert_tile(rows, columns, products, 0, step, pixels, 0, row_step)
 
 
-def test_vector_code_is_the_matrices():
+@pytest.mark.parametrize(("m", "r"), [(2, 4), (3, 2), (4, 3), (1, 1)])
+def test_vector_code_is_the_matrices(m, r):
     """Any F(m, r), different in the two dimensions: one tile a lane going in, one channel a lane coming out."""
-    down, across, lanes = cook_toom(3, 2), cook_toom(2, 4), VECTOR_BYTES // 8
+    down, across, lanes = cook_toom(3, 2), cook_toom(m, r), VECTOR_BYTES // 8
     sizes = sized(down.m, down.r), sized(across.m, across.r)
     (B_h, A_h), (B_w, A_w) = (([np.array(matrix, float) for matrix in (f.BT, f.AT)]) for f in (down, across))
     rng = np.random.default_rng(0)
-    phases = rng.standard_normal((down.alpha, across.m, lanes + 4))
+    strips, count = 2, max(1, lanes // 2)
+    lines = rng.standard_normal((down.m * strips + down.r - 1, m * count + r - 1))
     v = np.full((down.alpha, across.alpha, lanes), np.nan)
-    count = lanes - 1
-    transform_once(*sizes, phases.ravel(), phases[0].size, lanes + 4, v.reshape(-1), lanes, count)
-    shifted = [phases[:, k % across.m, k // across.m :][:, :lanes] for k in range(across.alpha)]
-    expected = np.einsum("xi,kil,yk->xyl", B_h, np.array(shifted), B_w)
-    np.testing.assert_allclose(v[..., :count], expected[..., :count], atol=1e-12)
-    assert np.isnan(v[..., count:]).all(), "lanes beyond the count were written"
+    element = (strips + (down.alpha - 1) // down.m) * count + lanes
+    split = np.full(down.m * across.alpha * element, np.nan)
+    split_and_transform(*sizes, lines, lines.shape[1], count, split, element, v.reshape(-1), lanes)
+    for strip in range(min(strips, lanes // count)):
+        for t in range(count):
+            tile = lines[down.m * strip :, m * t :][: down.alpha, : across.alpha]
+            np.testing.assert_allclose(v[..., strip * count + t], B_h @ tile @ B_w.T, atol=1e-12)
 
     products = rng.standard_normal(v.shape)
     pixels = np.empty((down.m, across.m, lanes))
     invert_once(*sizes, products.ravel(), lanes, pixels.reshape(-1), pixels[0].size)
     np.testing.assert_allclose(pixels, np.einsum("ix,xyl,jy->ijl", A_h, products, A_w), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 2, 5, 15, 16, 28, 49])
+def test_products_are_the_matrix_product(rows, dtype):
+    depth, width = 5, 2 * VECTOR_BYTES // np.dtype(dtype).itemsize
+    rng = np.random.default_rng(rows)
+    v, u = rng.standard_normal((depth, padded(rows) + 3)).astype(dtype), rng.standard_normal((depth, width))
+    u = u.astype(dtype)
+    m = np.full((padded(rows) + 1, width), np.nan, dtype)
+    multiply_once(rows, depth, v.reshape(-1), v.shape[1], u.reshape(-1), m.reshape(-1))
+    tolerance = 20 * np.finfo(dtype).eps
+    np.testing.assert_allclose(m[:rows], v[:, :rows].T @ u, rtol=tolerance, atol=tolerance)
+    assert np.isnan(m[padded(rows)]).all()
+
+
+@njit
+def multiply_once(rows, depth, v, v_step, u, m):
+    multiply_panel(rows, depth, v, 0, v_step, u, 0, m, 0, 0)
+
+
+def test_rows_are_shared_evenly():
+    for rows in range(1, 200):
+        left, heights = rows, []
+        while left > 0:
+            heights.append(height.py_func(left))
+            left -= heights[-1]
+        assert sum(heights) == padded.py_func(rows)
+        assert max(heights) <= TILE_ROWS
+        assert max(heights) - min(heights) <= 2
 
 
 SPEC = ConvSpec((2, 5, 19, 41), (70, 5, 3, 3), padding=((2, 1), (0, 3)), dilation=(1, 2))

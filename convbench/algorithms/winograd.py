@@ -1,15 +1,16 @@
-"""Winograd's minimal filtering: F(m × m, 3 × 3) computes m² outputs with (m + 2)² products instead of 9·m².
+"""Winograd's minimal filtering: F(m × m, r × r) computes m² outputs with (m + r − 1)² products instead of r²·m².
 
     y = Aᵀ [ Σ_c (G w_kc Gᵀ) ⊙ (Bᵀ d_c B) ] A
 
 for every tile of m × m outputs (Lavin & Gray, arXiv:1509.09308, §4.1; transforms from ``kernels/winograd.py``). With
-ξ = one of the (m + 2)² elements of a transformed tile, the sums over c are matrix products tiles × C/G × K, one a ξ.
-Filters of size 3 along one dimension only are F(m, 3) along it, so 1-D is covered; a dilated filter is a dense one on
-each of d_h·d_w phase images, which the gather addresses directly; groups are independent problems.
+ξ = one of the (m + r − 1)² elements of a transformed tile, the sums over c are matrix products tiles × C/G × K, one
+a ξ. Filters of size r along one dimension only are F(m, r) along it, so 1-D is covered; a dilated filter is a dense one
+on each of d_h·d_w phase images, which the gather addresses directly; groups are independent problems.
 
 Blocks of tiles pass through all three phases while they stay in cache (Gelashvili, Shavit & Zlateski 2019,
-arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``brgemm``, y ← Aᵀ M A + bias.
-Prepared filters U are (m + 2)²/9 times the filter; the scratch is one block. Error: :func:`error`.
+arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``winograd_products``,
+y ← Aᵀ M A + bias. Prepared filters U are (m + r − 1)²/r² times the filter; the scratch is one block. Error:
+:func:`error`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
-from convbench.kernels.gemm import TILE_ROWS, pack_panels, panel_width
+from convbench.kernels.gemm import pack_panels, panel_width
 from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, round_up, scratch_bytes
 from convbench.kernels.panels import operand_or_empty, panel_count
 from convbench.kernels.threads import parallel
@@ -39,10 +40,12 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
-R = 3  # filter taps along a transformed dimension
-BLOCK_BYTES = 1 << 20  # of V a block, so that it stays in L2 …
-FEWEST, MOST = 2 * TILE_ROWS, 4 * TILE_ROWS  # … if this many tiles, which pay for reading U, allow it
-MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY = 0.7, 0.2  # of peak
+RESIDENT = 5 << 17  # bytes of V that stay in L2 beside a panel of U and M …
+FEWEST, MOST = 28, 42  # … if as many tiles as pay for reading U once a block fit …
+LARGEST = 3 << 18  # … into this. Otherwise V, M and U stream, each ξ for all panels at once, and blocks are larger:
+STREAMED = 112
+MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY = 0.85, 0.2  # of peak
+LINE_SECONDS = 2e-8  # to split or write one row of a block in one channel, beyond its bytes
 ZERO = np.zeros(1, np.int64)
 
 
@@ -54,24 +57,23 @@ class Plan(NamedTuple):
     columns: Transform
     grid: Grid
     sizes: tuple[Size, Size, np.ndarray]  # rows, columns and grid as the kernel takes them
+    shares: int  # units of a block
+    units: int
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]  # of the lifted input and output
 
     @property
     def products(self) -> int:
         """Values of ξ."""
         return self.rows.alpha * self.columns.alpha
 
-    @property
-    def units(self) -> int:
-        return self.spec.groups * self.grid.blocks * panel_count(self.spec)
 
-
-def supports(spec: ConvSpec) -> str | None:
+def supported(r: int, spec: ConvSpec) -> str | None:
     if spec.ndim > 2:
         return f"it transforms one or two spatial dimensions, not {spec.ndim}"
     if set(spec.stride) != {1}:
         return "neighbouring outputs share no transformed products unless the stride is 1"
-    if not set(spec.filter) <= {1, R} or R not in spec.filter:
-        return f"the transform is for filters of size {R} (or 1 along one dimension), not {spec.filter}"
+    if not set(spec.filter) <= {1, r} or r not in spec.filter:
+        return f"the transform is for filters of size {r} (or 1 along one dimension), not {spec.filter}"
     return None
 
 
@@ -83,23 +85,30 @@ def workspace(plan: Plan) -> int:
     return scratch_bytes([work_part(plan)])
 
 
-def planned(m: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+def planned(m: int, r: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     """Blocks of FEWEST to MOST tiles; smaller ones where the workspace allows no more."""
     lifted = lift(spec, 2)
-    rows, columns = (cook_toom(m, R) if r == R else cook_toom(1, 1) for r in lifted.filter)
+    rows, columns = (cook_toom(m, r) if taps == r else cook_toom(1, 1) for taps in lifted.filter)
     tile_bytes = rows.alpha * columns.alpha * lifted.weight_shape[1] * spec.itemsize
-    tiles = max(FEWEST, min(MOST, BLOCK_BYTES // tile_bytes))
+    tiles, panels = max(FEWEST, min(MOST, RESIDENT // tile_bytes)), 1
+    streamed = Grid.of(lifted, rows, columns, STREAMED, 1)
+    if min(FEWEST, streamed.strips * streamed.columns) * tile_bytes > LARGEST:
+        blocks = spec.groups * streamed.blocks
+        tiles, panels = STREAMED, -(-panel_count(spec) // -(-threads // blocks))
     while True:
-        grid = Grid.of(lifted, rows, columns, tiles)
+        grid = Grid.of(lifted, rows, columns, tiles, panels)
         sizes = sized(rows.m, rows.r), sized(columns.m, columns.r), grid.record()
-        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes)
+        shares = -(-panel_count(spec) // grid.panels)
+        shapes = lifted.input_shape, lifted.output_shape
+        units = spec.groups * grid.blocks * shares
+        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes, shares, units, shapes)
         if workspace_limit is None or workspace(plan) <= workspace_limit:
             return plan
-        if tiles == 1:
+        if tiles == panels == 1:
             raise Unsupported(
                 f"winograd needs {workspace(plan)} bytes at one tile a block; the limit is {workspace_limit}"
             )
-        tiles //= 2
+        tiles, panels = max(1, tiles // 2), 1
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
@@ -115,9 +124,8 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
 
 
 def arguments(plan, x, state, bias, y):
-    spec = plan.lifted
-    bias = operand_or_empty(bias, y)
-    return *plan.sizes, x.reshape(spec.input_shape), state, bias, ZERO, y.reshape(spec.output_shape)
+    inputs, outputs = plan.shapes
+    return *plan.sizes, x.reshape(inputs), state, operand_or_empty(bias, y), y.reshape(outputs)
 
 
 def scratch(plan: Plan, work: np.ndarray) -> Any:
@@ -135,7 +143,7 @@ def phase(which: int) -> Callable[..., None]:
     """One phase of one unit, to be timed apart from the others; V is made for a block's first panel only."""
 
     def step(plan, x, state, bias, y, work, unit):
-        if which != TRANSFORM or unit % panel_count(plan.spec) == 0:
+        if which != TRANSFORM or unit % plan.shares == 0:
             convolve_tiles(unit, unit + 1, which, *arguments(plan, x, state, bias, y), scratch(plan, work)[0])
 
     return step
@@ -167,23 +175,30 @@ def flop_by_phase(plan: Plan) -> tuple[float, float, float]:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    spec = plan.spec
+    """Products and their filters' bytes, which overlap by half; transforms, V and M twice through L2; the operands."""
+    spec, grid = plan.spec, plan.grid
     into, product, out_of = flop_by_phase(plan)
     outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
-    filters = plan.products * plan.grid.channels * outputs * spec.itemsize
+    filters = plan.products * grid.channels * outputs * spec.itemsize
+    multiply = machine.flop_time(product, spec, plan.threads, MULTIPLY_EFFICIENCY)
+    read = machine.byte_time(filters, plan.threads) * grid.blocks
+    transformed = plan.products * grid.strips * grid.columns * (spec.C + outputs) * spec.itemsize
+    overlap = (plan.rows.r - 1) / grid.block_strips
+    lines = grid.strips * (plan.rows.m + overlap) * spec.C * grid.columns / min(grid.tile_columns, grid.block_columns)
     return (
         machine.call_overhead
-        + machine.flop_time(product, spec, plan.threads, MULTIPLY_EFFICIENCY)
+        + max(multiply, read)
+        + min(multiply, read) / 2
         + machine.flop_time(into + out_of, spec, plan.threads, TRANSFORM_EFFICIENCY)
-        + machine.byte_time(filters, plan.threads) * plan.grid.blocks
+        + (2 * transformed / machine.l2_bandwidth + lines * LINE_SECONDS) / plan.threads
         + machine.byte_time(spec.min_bytes, plan.threads)
     )
 
 
-def winograd(m: int) -> Algorithm:
-    """F(m × m, 3 × 3) as an algorithm."""
+def winograd(m: int, r: int) -> Algorithm:
+    """F(m × m, r × r) as an algorithm."""
     return Algorithm(
-        name=f"winograd_{m}x{m}_3x3",
+        name=f"winograd_{m}x{m}_{r}x{r}",
         run=phases(
             transform=phase(TRANSFORM),
             multiply=phase(MULTIPLY),
@@ -191,8 +206,8 @@ def winograd(m: int) -> Algorithm:
             blocks=lambda plan: plan.units,
             fused=run,
         ),
-        supports=supports,
-        plan=lambda spec, threads, workspace_limit: planned(m, spec, threads, workspace_limit),
+        supports=lambda spec: supported(r, spec),
+        plan=lambda spec, threads, workspace_limit: planned(m, r, spec, threads, workspace_limit),
         prepare=prepare,
         workspace=workspace,
         error=error,
@@ -200,10 +215,12 @@ def winograd(m: int) -> Algorithm:
         executed_flop=lambda plan: sum(flop_by_phase(plan)),
         local=False,
         exact=False,
-        claim=f"F({m}×{m}, 3×3): {m * m * 9} multiplications become {(m + 2) ** 2} (Lavin & Gray 2015)",
+        claim=f"F({m}×{m}, {r}×{r}): {(m * r) ** 2} multiplications become {(m + r - 1) ** 2} (Lavin & Gray 2015)",
     )
 
 
-winograd_2x2_3x3 = winograd(2)
-winograd_4x4_3x3 = winograd(4)
-winograd_6x6_3x3 = winograd(6)
+winograd_2x2_3x3 = winograd(2, 3)
+winograd_4x4_3x3 = winograd(4, 3)
+winograd_6x6_3x3 = winograd(6, 3)
+winograd_4x4_5x5 = winograd(4, 5)
+winograd_2x2_7x7 = winograd(2, 7)

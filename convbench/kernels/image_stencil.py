@@ -78,18 +78,14 @@ def _list_rows(typingctx, table, at, count, first, step, low, high, outside):
 @intrinsic(prefer_literal=True)
 def _prefetch(typingctx, array, start, count, write):
     """Ask for ``count`` elements of a flat array from ``start`` on, perhaps beyond its end; ``write``: 1 to write."""
-    level = 3  # into every cache
 
     def codegen(context, builder, sig, args):
         begin = builder.bitcast(pointer(context, builder, sig.args[0], args[0], args[1]), ir.IntType(8).as_pointer())
-        int_ = ir.IntType(32)
-        call = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [begin.type, int_, int_, int_]), "llvm.prefetch.p0"
-        )
+        vectors = Vectors(context, builder, array.dtype)
         lines = builder.ashr(builder.mul(args[2], index(array.dtype.bitwidth // 8)), index(6))
         with cgutils.for_range(builder, lines) as loop:
             address = builder.gep(begin, [builder.shl(loop.index, index(6))])
-            builder.call(call, [address, int_(write.literal_value), int_(level), int_(1)])
+            vectors.prefetch(address, write=bool(write.literal_value))
         return context.get_dummy_value()
 
     return types.void(array, start, count, write), codegen

@@ -97,7 +97,7 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output):
     source = builder.gep(x, [builder.load(builder.gep(offsets, [j]))])
     pixels = [vectors.load(source, index(v * vectors.lanes)) for v in range(V)]
     updated = []
-    vectors.prefetch(weight, index(M * AHEAD))
+    vectors.prefetch(builder.gep(weight, [index(M * AHEAD)]))
     for m in range(M):  # one broadcast beside its products: all of them first would spill sums
         factor = vectors.splat(builder.load(builder.gep(weight, [index(m)])))
         updated += [vectors.fma(factor, pixels[v], totals[m * V + v]) for v in range(V)]
@@ -127,7 +127,7 @@ def _fetch_lines(builder, vectors, M, V, y, y_plane, line, places):
     for m in range(M):
         channel = builder.gep(start, [builder.mul(y_plane, index(m))])
         for v in range(V):
-            vectors.prefetch(channel, index(v * vectors.lanes), write=True)
+            vectors.prefetch(builder.gep(channel, [index(v * vectors.lanes)]), write=True)
 
 
 def _store_lines(builder, vectors, values, y, y_plane, line, end, masks, places, valid):

@@ -46,8 +46,6 @@ class Vectors:
         self._gather = self._declare(
             f"llvm.masked.gather.{suffix}.v{self.lanes}p0", self.type, [addresses, _LANE, mask, self.type]
         )
-        flags = [ir.IntType(8).as_pointer(), _LANE, _LANE, _LANE]
-        self._prefetch = self._declare("llvm.prefetch.p0", ir.VoidType(), flags)
         self._store = self._declare(f"llvm.masked.store.{suffix}.p0", ir.VoidType(), [self.type, address, _LANE, mask])
 
     def _declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
@@ -66,16 +64,23 @@ class Vectors:
 
     def mask(self, low: ir.Value, high: ir.Value) -> ir.Value:
         """Lanes i with low ≤ i < high; the bounds are int64 and lie anywhere."""
+        return self.masks(low, high, 1)[0]
+
+    def masks(self, low: ir.Value, high: ir.Value, count: int) -> list[ir.Value]:
+        """:meth:`mask` for each of ``count`` consecutive vectors, low and high counted from the first lane of all."""
+        lanes = self.lanes * count
+        wide = ir.IntType(64 if lanes < 64 else 128)
 
         def below(bound: ir.Value) -> ir.Value:
-            for keep, end in (("<", index(self.lanes)), (">", index(0))):
+            for keep, end in (("<", index(lanes)), (">", index(0))):
                 bound = self.builder.select(self.builder.icmp_signed(keep, bound, end), bound, end)
-            return self.builder.shl(index(1), bound)
+            return self.builder.shl(ir.Constant(wide, 1), self.builder.zext(bound, wide) if wide != INDEX else bound)
 
-        return self.mask_of(self.builder.sub(below(high), below(low)))
+        chosen = self.builder.sub(below(high), below(low))
+        return [self.mask_of(self.builder.lshr(chosen, ir.Constant(wide, i * self.lanes))) for i in range(count)]
 
     def mask_of(self, bits: ir.Value) -> ir.Value:
-        """Lanes i whose bit i of the int64 ``bits`` is set."""
+        """Lanes i whose bit i of the integer ``bits`` is set."""
         short = self.builder.trunc(bits, ir.IntType(self.lanes))
         return self.builder.bitcast(short, ir.VectorType(ir.IntType(1), self.lanes))
 
@@ -105,12 +110,6 @@ class Vectors:
         )
         return self.builder.call(self._gather, [addresses, ir.Constant(_LANE, self._align), mask, self._zero])
 
-    def prefetch(self, address: ir.Value) -> None:
-        """Ask for the line at a pointer before it is read; any address will do."""
-        read, near, data = (ir.Constant(_LANE, value) for value in (0, 3, 1))
-        byte = ir.IntType(8).as_pointer()
-        self.builder.call(self._prefetch, [self.builder.bitcast(address, byte), read, near, data])
-
     def store(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> None:
         """Write ``value`` at ``base[at]``; lanes outside the mask write nothing."""
         address = self._address(base, at)
@@ -119,12 +118,12 @@ class Vectors:
         else:
             self.builder.call(self._store, [value, address, ir.Constant(_LANE, self._align), mask])
 
-    def prefetch(self, base: ir.Value, at: ir.Value, write: bool = False) -> None:
-        """Ask for the cache line at ``base[at]``, to read or to write it; any address is allowed."""
+    def prefetch(self, address: ir.Value, *, level: int = 1, write: bool = False) -> None:
+        """Ask for the cache line at a pointer, into L1 or L2, to read or to write it; any address will do."""
         byte = ir.IntType(8).as_pointer()
         fetch = self._declare("llvm.prefetch.p0", ir.VoidType(), [byte, _LANE, _LANE, _LANE])
-        hints = [ir.Constant(_LANE, value) for value in (int(write), 3, 1)]  # keep in every cache; data
-        self.builder.call(fetch, [self.builder.bitcast(self.builder.gep(base, [at]), byte), *hints])
+        hints = [ir.Constant(_LANE, value) for value in (int(write), 4 - level, 1)]
+        self.builder.call(fetch, [self.builder.bitcast(address, byte), *hints])
 
     def pick(self, first: ir.Value, second: ir.Value, lanes: Sequence[int]) -> ir.Value:
         """A vector of the named lanes of ``first`` (0 … L−1) and ``second`` (L … 2L−1)."""

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.simd import Vectors, index, pointer
 
 
 @intrinsic
@@ -42,10 +42,26 @@ def store_transposed(
         for _ in range(lanes.bit_length() - 1):  # log2(lanes) perfect shuffles of rows i and i + half transpose
             pairs = [(block[i], block[i + half]) for i in range(half)]
             block = [vectors.pick(a, b, order) for a, b in pairs for order in (low, high)]
-        pixels = vectors.mask(index(0), columns_)
-        for n in range(lanes):
-            wanted = builder.and_(pixels, vectors.splat(builder.icmp_signed("<", index(n), rows_)))
-            vectors.store(block[n], write, builder.mul(plane_, ir.Constant(INDEX, n)), wanted)
+        whole = builder.and_(
+            builder.icmp_signed("==", columns_, index(lanes)), builder.icmp_signed("==", rows_, index(lanes))
+        )
+        with builder.if_else(whole, likely=True) as (then, otherwise):
+            with then:
+                for address, value in zip(_planes(builder, write, plane_, lanes), block, strict=True):
+                    vectors.store(value, address, index(0))
+            with otherwise:
+                pixels = vectors.mask(index(0), columns_)
+                for n, (address, value) in enumerate(zip(_planes(builder, write, plane_, lanes), block, strict=True)):
+                    wanted = builder.and_(pixels, vectors.splat(builder.icmp_signed("<", index(n), rows_)))
+                    vectors.store(value, address, index(0), wanted)
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+def _planes(builder: ir.IRBuilder, first: ir.Value, plane: ir.Value, count: int) -> list[ir.Value]:
+    """Pointers ``plane`` elements apart, each found from the one before: no table of products."""
+    pointers = [first]
+    while len(pointers) < count:
+        pointers.append(builder.gep(pointers[-1], [plane]))
+    return pointers

@@ -69,66 +69,101 @@ def _walk(builder: ir.IRBuilder, start: ir.Value, step: ir.Value, count: int) ->
 
 
 @intrinsic
-def split_phases(typingctx, columns, line, start, low, high, phases, at, step):
-    """phases[at + p·step + l] = line[start + m·l + p] for p < m and every lane l, with F(m, r) = ``columns``.
+def split_line(typingctx, columns, line, start, apart, low, high, ahead, split, at, step, first, count):
+    """split[at + k·step + t] = line[start + (m·(t − first) + k)·apart] for k < α, F(m, r) = ``columns``.
 
-    Elements line[start + j] with j < low or j ≥ high are zero and are not read.
+    Written where 0 ≤ t < ``count`` and first ≤ t + ⌊k / m⌋ < first + L: element k ≥ m of a tile is element k − m of its
+    neighbour, so m vectors are shuffled apart and stored again, a lane to the left. Elements line[start + j·apart] with
+    j < low or j ≥ high are zero and are not read. What lies ``ahead`` elements behind is fetched into L1.
     """
-    m = _transform(columns).m
+    f = _transform(columns)
+    m = f.m
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, line.dtype)
         width = vectors.lanes
-        _, line_, start_, low_, high_, phases_, at_, step_ = args
+        _, line_, start_, apart_, low_, high_, ahead_, split_, at_, step_, first_, count_ = args
         source = pointer(context, builder, line, line_, start_)
-        target = pointer(context, builder, phases, phases_, at_)
-        loaded = []
-        for first in range(0, m * width, width):
-            inside = vectors.mask(builder.sub(low_, index(first)), builder.sub(high_, index(first)))
-            loaded.append(vectors.load(source, index(first), inside))
-        for p, address in enumerate(_walk(builder, target, step_, m)):
-            where = [divmod(m * lane + p, width) for lane in range(width)]
-            value = loaded[0] if m == 1 else vectors.pick(
-                loaded[0], loaded[1], [min(v, 1) * width + i for v, i in where]
-            )  # fmt: skip
-            for q in range(2, m):
-                value = vectors.pick(
-                    value, loaded[q], [width + i if v == q else lane for lane, (v, i) in enumerate(where)]
-                )
-            vectors.store(value, address, index(0))
+        target = pointer(context, builder, split, split_, at_)
+        inside = vectors.masks(low_, high_, m)
+        places = [builder.mul(apart_, index(q * width)) for q in range(m)]
+        with builder.if_else(builder.icmp_signed("==", apart_, index(1)), likely=True) as (dense, dilated):
+            with dense:
+                adjacent = [vectors.load(source, index(q * width), mask) for q, mask in enumerate(inside)]
+                ends = [builder.block]
+            with dilated:
+                gathered = [
+                    vectors.gather(builder.gep(source, [place]), apart_, mask)
+                    for place, mask in zip(places, inside, strict=True)
+                ]
+                ends.append(builder.block)
+        loaded = [builder.phi(vectors.type) for _ in range(m)]
+        for phi, *values in zip(loaded, adjacent, gathered, strict=True):
+            for value, end in zip(values, ends, strict=True):
+                phi.add_incoming(value, end)
+        for place in places:
+            vectors.prefetch(builder.gep(source, [builder.add(ahead_, place)]))
+        left = builder.sub(count_, first_)
+        wanted = [
+            vectors.mask(builder.sub(index(shift), first_), builder.add(left, index(shift)))
+            for shift in range((f.alpha - 1) // m + 1)
+        ]
+        tiles = _deal(vectors, loaded)
+        for k, address in enumerate(_walk(builder, target, step_, f.alpha)):
+            shift = k // m
+            vectors.store(tiles[k % m], address, builder.sub(first_, index(shift)), wanted[shift])
         return context.get_dummy_value()
 
-    return types.void(columns, line, start, low, high, phases, at, step), codegen
+    return types.void(columns, line, start, apart, low, high, ahead, split, at, step, first, count), codegen
+
+
+def _deal(vectors: Vectors, loaded: list[ir.Value]) -> list[ir.Value]:
+    """m consecutive vectors as m vectors of every m-th element: halved while m is even, else picked one by one."""
+    m, width = len(loaded), vectors.lanes
+    if m == 1:
+        return loaded
+    if m % 2 == 0:
+        pairs = list(zip(loaded[::2], loaded[1::2], strict=True))
+        halves = [_deal(vectors, [vectors.pick(a, b, range(odd, 2 * width, 2)) for a, b in pairs]) for odd in (0, 1)]
+        return [value for pair in zip(*halves, strict=True) for value in pair]
+    dealt = []
+    for p in range(m):
+        where = [divmod(m * lane + p, width) for lane in range(width)]
+        value = vectors.pick(loaded[0], loaded[1], [min(v, 1) * width + i for v, i in where])
+        for q in range(2, m):
+            value = vectors.pick(value, loaded[q], [width + i if v == q else lane for lane, (v, i) in enumerate(where)])
+        dealt.append(value)
+    return dealt
 
 
 @intrinsic
-def transform_tile(typingctx, rows, columns, phases, start, row_step, phase_step, v, at, step, count):
-    """v[at + ξ·step + l] = (Bᵀ d B)_ξ of the tile in lane l < ``count``, with ξ = i·α_w + k.
+def transform_tiles(typingctx, rows, columns, split, start, element, across, v, at, step):
+    """v[at + ξ·step + l] = (Bᵀ d B)_ξ of the tile in lane l, ξ = i·α_w + k: L tiles of a run, all lanes written.
 
-    d_ik = phases[start + i·row_step + (k mod m_w)·phase_step + ⌊k / m_w⌋ + l].
+    d_ik = split[start + ((i mod m_h)·α_w + k)·element + ⌊i / m_h⌋·across + l].
     """
-    down, across = _transform(rows), _transform(columns)
+    down, over = _transform(rows), _transform(columns)
 
     def codegen(context, builder, sig, args):
-        vectors = Vectors(context, builder, phases.dtype)
-        _, _, phases_, start_, row_step_, phase_step_, v_, at_, step_, count_ = args
-        source = pointer(context, builder, phases, phases_, start_)
+        vectors = Vectors(context, builder, split.dtype)
+        _, _, split_, start_, element_, across_, v_, at_, step_ = args
+        source = pointer(context, builder, split, split_, start_)
         target = pointer(context, builder, v, v_, at_)
-        inside = vectors.mask(index(0), count_)
 
         def row_values():
-            for row in _walk(builder, source, row_step_, down.alpha):
-                phase = _walk(builder, row, phase_step_, across.m)
-                yield [vectors.load(phase[k % across.m], index(k // across.m)) for k in range(across.alpha)]
+            first = _walk(builder, source, builder.mul(element_, index(over.alpha)), down.m)
+            for i in range(down.alpha):
+                row = builder.gep(first[i % down.m], [builder.mul(across_, index(i // down.m))])
+                yield [vectors.load(address, index(0)) for address in _walk(builder, row, element_, over.alpha)]
 
-        tile = _nested(input_transform, down, across, row_values(), VectorArithmetic(vectors))
-        row_of_products = builder.mul(step_, index(across.alpha))
-        for top, column in zip(_walk(builder, target, step_, across.alpha), tile, strict=True):
+        tile = _nested(input_transform, down, over, row_values(), VectorArithmetic(vectors))
+        row_of_products = builder.mul(step_, index(over.alpha))
+        for top, column in zip(_walk(builder, target, step_, over.alpha), tile, strict=True):
             for address, value in zip(_walk(builder, top, row_of_products, down.alpha), column, strict=True):
-                vectors.store(value, address, index(0), inside)
+                vectors.store(value, address, index(0))
         return context.get_dummy_value()
 
-    return types.void(rows, columns, phases, start, row_step, phase_step, v, at, step, count), codegen
+    return types.void(rows, columns, split, start, element, across, v, at, step), codegen
 
 
 @intrinsic

@@ -2,8 +2,9 @@
 
 A strip is a row of tiles. Strip σ = (n·A + a)·T_h + t_h is tile row t_h of row phase a of image n: dilation d_h makes
 A = min(d_h, P) dense problems of every d_h-th row. Column κ = b·T_w + t_w of a strip is tile t_w of column phase b.
-A block is a rectangle of strips × columns, its tiles numbered along the strips; a unit of work is (group, block of
-strips, block of columns, panel of output channels), the last fastest.
+A block is a rectangle of strips × columns. It falls into runs, rectangles within one image and one row and column
+phase; its tiles are numbered run by run, along the strips within a run. A unit of work is (group, block of strips,
+block of columns, panels of output channels), the last fastest.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convbench.kernels.gemm import TILE_ROWS, VECTOR_BYTES, VECTORS, brgemm, panel_width
+from convbench.kernels.gemm import VECTOR_BYTES, VECTORS, brgemm, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up
 from convbench.kernels.transpose import store_transposed
 from convbench.kernels.winograd import Transform
-from convbench.kernels.winograd_code import invert_tile, split_phases, transform_tile
+from convbench.kernels.winograd_code import invert_tile, split_line, transform_tiles
+from convbench.kernels.winograd_products import multiply_panel, padded
 from convbench.spec import ConvSpec
 
 TRANSFORM, MULTIPLY, INVERT = 1, 2, 4  # phases of a unit
-CHUNK = 8  # tiles inverted at a time, or a vector of pixels
+CHUNK = 16  # tiles inverted at a time, or a vector of pixels
 
 
 class Grid(NamedTuple):
     """The tiles of a problem, how blocks divide them, and where a block lies in scratch. Steps are in elements.
 
-    Scratch of one thread: V (ξ, C/G, tiles) with steps v_step and step; M (ξ, tiles, NR) with step m_step between
-    ξ; then the rows that a block reads of one channel, or a chunk's pixels.
+    Scratch of one thread: V (ξ, C/G, tiles) with steps v_step and step; M (panel, ξ, tiles, NR) with step m_step
+    between ξ; then one channel's input, split by tile element (m_h, α_w, strips, columns), or a chunk's pixels.
     """
 
     groups: int
@@ -48,13 +50,14 @@ class Grid(NamedTuple):
     step: int
     v_step: int
     m_step: int
-    phase_step: int  # one phase of a row of a block's input, as vectors overhang it
+    element: int  # one element of every tile of a run, further strips of input and an overhanging vector included
     pixel_row: int  # one row of a chunk's pixels, L channels each
 
+    panels: int  # panels of output channels that a unit multiplies while each V_ξ is in cache
     scratch: int  # elements that one thread wants in all
 
     @classmethod
-    def of(cls, spec: ConvSpec, rows: Transform, columns: Transform, tiles: int) -> Grid:
+    def of(cls, spec: ConvSpec, rows: Transform, columns: Transform, tiles: int, panels: int) -> Grid:
         """The grid of a two-dimensional problem: equal blocks of about ``tiles``, whole strips where they fit."""
         lanes = VECTOR_BYTES // spec.itemsize
         phases_h, phases_w = (min(d, p) for d, p in zip(spec.dilation, spec.output_spatial, strict=True))
@@ -65,12 +68,13 @@ class Grid(NamedTuple):
         block_columns = equal_share(across, tiles)
         block_strips = equal_share(strips, max(1, tiles // block_columns))
         channels = spec.weight_shape[1]
-        step = round_up(padded.py_func(block_strips * block_columns), lanes)
-        v_step = channels * step + lanes  # ξ apart by no multiple of 4096 bytes: they would share a cache set
-        m_step = step * panel_width(spec.np_dtype) + lanes
-        phase_step = round_up(block_columns + (columns.alpha - 1) // columns.m, lanes) + lanes
+        step = round_up(block_strips * block_columns, lanes)
+        v_step = channels * step + lanes  # room for an overhanging vector; ξ apart by no multiple of 4096 bytes
+        m_step = padded.py_func(block_strips * block_columns) * panel_width(spec.np_dtype) + lanes
+        run = min(block_strips, tile_rows), min(block_columns, tile_columns)
+        element = (run[0] + (rows.alpha - 1) // rows.m) * run[1] + lanes
         pixel_row = round_up(max(CHUNK * columns.m, lanes), lanes) * lanes
-        lines = (rows.m * block_strips + rows.r) * columns.m * phase_step
+        split = rows.m * columns.alpha * element
         return cls(
             groups=spec.groups,
             channels=channels,
@@ -89,9 +93,10 @@ class Grid(NamedTuple):
             step=step,
             v_step=v_step,
             m_step=m_step,
-            phase_step=phase_step,
+            element=element,
             pixel_row=pixel_row,
-            scratch=rows.alpha * columns.alpha * (v_step + m_step) + max(lines, rows.m * pixel_row),
+            scratch=rows.alpha * columns.alpha * (v_step + panels * m_step) + max(split, rows.m * pixel_row),
+            panels=panels,
         )
 
     @property
@@ -121,13 +126,6 @@ def shares(total: int, size: int) -> list[tuple[int, int]]:
 
 
 @njit
-def padded(tiles):
-    """Tiles rounded up to what brgemm's register tiles of TILE_ROWS and 4 rows cover without single rows."""
-    rest = tiles % TILE_ROWS
-    return tiles - rest + min(TILE_ROWS, rest + -rest % 4)
-
-
-@njit
 def transform_filters(begin, end, nested, panels, zero, u):
     """U[panel, ξ, c, n] = (G w Gᵀ)_ξ of panels ``begin`` … ``end`` − 1: a brgemm a channel, ξ its rows, taps its depth.
 
@@ -144,26 +142,22 @@ def transform_filters(begin, end, nested, panels, zero, u):
 
 
 @njit
-def transform_block(rows, columns, grid, group, block, x, v, scratch):
+def transform_block(rows, columns, grid, group, block, x, v, split):
     """v[ξ·v_step + c·step + tile] = Bᵀ d B for the block's tiles and all channels of the group.
 
-    rows, columns: ``winograd_code.sized``; block (σ₀, σ₁, κ₀, κ₁); x (N, C, H, W), zero outside the image. Rows of the
-    input that a run of strips of one image reads are split by column phase once, then read by every tile.
+    rows, columns: ``winograd_code.sized``; block (σ₀, σ₁, κ₀, κ₁); x (N, C, H, W), zero outside the image. Each row of
+    the input that a run reads is split by tile element once; then L tiles of the run at a time are transformed. Their
+    vectors overhang the run, over tiles and channels that are written later.
     """
     _, C, H, W = x.shape
     image = x.reshape(x.size)
     m_h, r_h = len(rows[0]), len(rows[1])
     m_w, r_w = len(columns[0]), len(columns[1])
+    alpha_w = m_w + r_w - 1
     first_strip, last_strip, first_column, last_column = block
     lanes = VECTOR_BYTES // x.itemsize
-    across = last_column - first_column
-    tiles = (last_strip - first_strip) * across
-    row_step = m_w * grid.phase_step
-    line = (m_h * (last_strip - first_strip) + r_h - 1) * row_step
     for c in range(grid.channels):
-        for xi in range((m_h + r_h - 1) * (m_w + r_w - 1)):
-            for tile in range(tiles, padded(tiles)):
-                v[xi * grid.v_step + c * grid.step + tile] = 0
+        to = c * grid.step
         strip = first_strip
         while strip < last_strip:
             rest, t_h = divmod(strip, grid.tile_rows)
@@ -175,39 +169,30 @@ def transform_block(rows, columns, grid, group, block, x, v, scratch):
                 b, t_w = divmod(column, grid.tile_columns)
                 count = min(grid.tile_columns - t_w, last_column - column)
                 left = b + grid.dilation_w * m_w * t_w - grid.left
-                reach = m_w * count + r_w - 1
+                low = -(left // grid.dilation_w)
+                high = (W - 1 - left) // grid.dilation_w + 1
                 for row in range(m_h * run + r_h - 1):
                     h = a + grid.dilation_h * (m_h * t_h + row) - grid.top
-                    inside = h >= 0 and h < H
-                    start = (plane + h) * W + left
-                    if grid.dilation_w == 1:
-                        low = min(max(0, -left), reach) if inside else 0
-                        high = max(low, min(reach, W - left)) if inside else 0
-                        for t in range(0, reach, m_w * lanes):
-                            split_phases(columns, image, start + t, max(0, low - t), max(0, low - t, high - t), scratch,
-                                         row * row_step + t // m_w, grid.phase_step)  # fmt: skip
-                    else:
-                        for j in range(reach):
-                            w = left + j * grid.dilation_w
-                            scratch[line + j] = image[start + w - left] if inside and w >= 0 and w < W else 0
-                        for t in range(0, reach, m_w * lanes):
-                            split_phases(columns, scratch, line + t, 0, reach - t, scratch,
-                                         row * row_step + t // m_w, grid.phase_step)  # fmt: skip
-                for i in range(run):
-                    tile = (strip + i - first_strip) * across + column - first_column
-                    for t in range(0, count, lanes):
-                        transform_tile(rows, columns, scratch, m_h * i * row_step + t, row_step, grid.phase_step, v,
-                                       c * grid.step + tile + t, grid.v_step, count - t)  # fmt: skip
+                    end = high if 0 <= h < H else low
+                    at = row % m_h * alpha_w * grid.element + row // m_h * count
+                    for t in range(0, count + (alpha_w - 1) // m_w, lanes):
+                        j = m_w * t
+                        start = (plane + h) * W + left + j * grid.dilation_w
+                        split_line(columns, image, start, grid.dilation_w, low - j, max(low, end) - j, H * W, split, at,
+                                   grid.element, t, count)  # fmt: skip
+                for t in range(0, run * count, lanes):
+                    transform_tiles(rows, columns, split, t, grid.element, count, v, to + t, grid.v_step)
+                to += run * count
                 column += count
             strip += run
 
 
 @njit
-def invert_block(rows, columns, grid, group, panel, block, products, bias, y, scratch):
+def invert_block(rows, columns, grid, group, panel, block, products, start, bias, y, scratch):
     """y = Aᵀ M A + bias for the block's tiles and the panel's channels: only pixels inside the output are written.
 
-    products[ξ·m_step + tile·NR + n]; y (N, K, P, Q); bias (K,) or empty. A chunk of tiles is inverted into L1, L
-    channels at a time, then its pixels are transposed into rows of y.
+    products[start + ξ·m_step + tile·NR + n]; y (N, K, P, Q); bias (K,) or empty. A chunk of tiles is inverted into L1,
+    L channels at a time, then its pixels are transposed into rows of y.
     """
     _, K, P, Q = y.shape
     flat = y.reshape(y.size)
@@ -215,59 +200,78 @@ def invert_block(rows, columns, grid, group, panel, block, products, bias, y, sc
     first_strip, last_strip, first_column, last_column = block
     lanes = VECTOR_BYTES // y.itemsize
     width = VECTORS * lanes
-    across = last_column - first_column
     chunk = grid.pixel_row // lanes // m_w
     for half in range(0, min(width, grid.outputs - panel * width), lanes):
         k = group * grid.outputs + panel * width + half
         channels = min(lanes, (group + 1) * grid.outputs - k)
-        for strip in range(first_strip, last_strip):
+        base = start + half
+        strip = first_strip
+        while strip < last_strip:
             rest, t_h = divmod(strip, grid.tile_rows)
             n, a = divmod(rest, grid.row_phases)
+            run = min(grid.tile_rows - t_h, last_strip - strip)
             column = first_column
             while column < last_column:
                 b, t_w = divmod(column, grid.tile_columns)
-                count = min(chunk, grid.tile_columns - t_w, last_column - column)
-                tile = (strip - first_strip) * across + column - first_column
-                for t in range(count):
-                    invert_tile(rows, columns, products, (tile + t) * width + half, grid.m_step, scratch,
-                                t * m_w * lanes, grid.pixel_row)  # fmt: skip
-                q = b + grid.dilation_w * m_w * t_w
-                across_q = min(m_w * count, -(-(Q - q) // grid.dilation_w))
-                for i in range(m_h):
-                    p = a + grid.dilation_h * (m_h * t_h + i)
-                    if p < P:
+                across = min(grid.tile_columns - t_w, last_column - column)
+                # whole rows of y follow each other, and so do their pixels: the next tile overwrites one's overhang
+                joined = 1 < across == grid.tile_columns <= chunk and grid.dilation_w == grid.dilation_h == 1
+                pitch = Q * lanes if joined else grid.pixel_row
+                for tile in range(run):
+                    for first in range(0, across, chunk):
+                        count = min(chunk, across - first)
+                        for t in range(count - 1, -1, -1):
+                            at = base + (tile * across + first + t) * width
+                            invert_tile(rows, columns, products, at, grid.m_step, scratch, t * m_w * lanes, pitch)
+                        p = a + grid.dilation_h * m_h * (t_h + tile)
+                        q = b + grid.dilation_w * m_w * (t_w + first)
                         at = ((n * K + k) * P + p) * Q + q
-                        if grid.dilation_w == 1:
-                            for j in range(0, across_q, lanes):
-                                store_transposed(scratch, i * grid.pixel_row + j * lanes, lanes,
-                                                 min(lanes, across_q - j), flat, at + j, P * Q, channels, bias, k,
-                                                 min(channels, bias.size))  # fmt: skip
-                        else:
-                            for n_k in range(channels):
-                                add = bias[k + n_k] if bias.size else y.dtype.type(0)
-                                for j in range(across_q):
-                                    pixel = scratch[i * grid.pixel_row + j * lanes + n_k]
-                                    flat[at + n_k * P * Q + j * grid.dilation_w] = pixel + add
-                column += count
+                        if joined:
+                            write_pixels(scratch, 0, min(m_h, P - p) * Q, flat, at, P * Q, 1, bias, k, channels)
+                            continue
+                        across_q = min(m_w * count, -(-(Q - q) // grid.dilation_w))
+                        for i in range(m_h):
+                            if p + grid.dilation_h * i < P:
+                                write_pixels(scratch, i * pitch, across_q, flat, at + grid.dilation_h * i * Q, P * Q,
+                                             grid.dilation_w, bias, k, channels)  # fmt: skip
+                base += run * across * width
+                column += across
+            strip += run
 
 
 @njit
-def convolve_tiles(begin, end, which, rows, columns, grids, x, u, bias, zero, y, work):
+def write_pixels(pixels, start, count, y, at, plane, step, bias, k, channels):
+    """y[at + n·plane + j·step] = pixels[start + j·L + n] + bias[k + n] for j < count and n < channels ≤ L."""
+    lanes = VECTOR_BYTES // y.itemsize
+    if step == 1:
+        for j in range(0, count, lanes):
+            store_transposed(pixels, start + j * lanes, lanes, min(lanes, count - j), y, at + j, plane, channels, bias,
+                             k, min(channels, bias.size))  # fmt: skip
+    else:
+        for n in range(channels):
+            add = bias[k + n] if bias.size else y.dtype.type(0)
+            for j in range(count):
+                y[at + n * plane + j * step] = pixels[start + j * lanes + n] + add
+
+
+@njit
+def convolve_tiles(begin, end, which, rows, columns, grids, x, u, bias, y, work):
     """Units ``begin`` ≤ unit < ``end`` of the convolution of x (N, C, H, W) with U (G, panels, ξ, C/G, NR), into y.
 
-    which: sum of the phases to run; grids: ``Grid.record``; bias (K,) or empty; zero: int64 [0]; work: scratch of one
-    thread. V serves all panels of a block: it is made at the block's first unit here.
+    which: sum of the phases to run; grids: ``Grid.record``; bias (K,) or empty; work: scratch of one thread. V serves
+    all units of a block: it is made at the block's first unit here.
     """
     _, panels, products, depth, width = u.shape
     filters = u.reshape(u.size)
     grid = grids[0]
     v = work[: products * grid.v_step]
-    m = work[products * grid.v_step : products * (grid.v_step + grid.m_step)]
-    scratch = work[products * (grid.v_step + grid.m_step) :]
+    m = work[products * grid.v_step : products * (grid.v_step + grid.panels * grid.m_step)]
+    scratch = work[products * (grid.v_step + grid.panels * grid.m_step) :]
     across = -(-grid.columns // grid.block_columns)
     down = -(-grid.strips // grid.block_strips)
+    shares = -(-panels // grid.panels)
     for unit in range(begin, end):
-        rest, panel = divmod(unit, panels)
+        rest, share = divmod(unit, shares)
         rest, i = divmod(rest, across)
         group, j = divmod(rest, down)
         block = (
@@ -276,13 +280,19 @@ def convolve_tiles(begin, end, which, rows, columns, grids, x, u, bias, zero, y,
             i * grid.block_columns,
             min(grid.columns, (i + 1) * grid.block_columns),
         )
-        if which & TRANSFORM and (panel == 0 or unit == begin):
+        first, last = share * grid.panels, min(panels, (share + 1) * grid.panels)
+        if which & TRANSFORM and (share == 0 or unit == begin):
             transform_block(rows, columns, grid, group, block, x, v, scratch)
         if which & MULTIPLY:
-            tiles = padded((block[1] - block[0]) * (block[3] - block[2]))
+            tiles = (block[1] - block[0]) * (block[3] - block[2])
             for xi in range(products):
-                b = ((group * panels + panel) * products + xi) * depth * width
-                brgemm(tiles, depth, 1, v, xi * grid.v_step, zero, grid.step, filters, b, zero, m, xi * grid.m_step,
-                       width, False)  # fmt: skip
+                for panel in range(first, last):
+                    b = ((group * panels + panel) * products + xi) * depth * width
+                    jump = products if panel + 1 < last else 1 - (last - 1 - first) * products
+                    c = ((panel - first) * products + xi) * grid.m_step
+                    following = b + jump * depth * width
+                    multiply_panel(tiles, depth, v, xi * grid.v_step, grid.step, filters, b, m, c, following)
         if which & INVERT:
-            invert_block(rows, columns, grid, group, panel, block, m, bias, y, scratch)
+            for panel in range(first, last):
+                start = (panel - first) * products * grid.m_step
+                invert_block(rows, columns, grid, group, panel, block, m, start, bias, y, scratch)
