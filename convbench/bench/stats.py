@@ -81,6 +81,15 @@ def paired_ratios(rounds: Rounds, reference: Rounds) -> list[float]:
     return [seconds / reference[key] for key, seconds in rounds.items() if key in reference]
 
 
+def ratio_of_medians(values: Sequence[float], base: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Median of ``values`` over that of ``base``, of rounds that they do not share; both intervals hold together."""
+    each = 1 - (1 - confidence) / 2
+    above, below = median_interval(values, each), median_interval(base, each)
+    certain = min(above.confidence, below.confidence) >= each
+    reached = confidence if certain else max(0.0, above.confidence + below.confidence - 1)
+    return Interval(above.median / below.median, above.low / below.high, above.high / below.low, reached)
+
+
 def fastest(contenders: Mapping[str, Rounds]) -> str:
     """The contender of least median ratio to the one of least median time; among equals the first by name.
 
