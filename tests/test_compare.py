@@ -105,6 +105,13 @@ def test_a_slower_machine_is_no_slower_kernel(write: Write, slowness: float | li
     assert not regressions(frame, 0.05)
 
 
+def test_a_change_on_a_machine_that_changed_more_is_unclear(write: Write) -> None:
+    frame = compare(write("a"), write("b", slowness=1.5, seed=50, direct=1.3e-3))
+    assert verdicts(frame, "direct") == {"unclear"}
+    assert set(frame.loc[frame["verdict"] == "unclear", "reason"]) == {"the machine's own probe takes 1.50× as long"}
+    assert regressions(frame, 0.05) == []
+
+
 def test_halves_of_equal_runs_differ_in_hardly_a_cell(write: Write) -> None:
     spells = [1, 1, 1, 2, 2, 2, 1, 1, 2, 2, 2, 2]
     base = write("a", slowness=spells)

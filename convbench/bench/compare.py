@@ -22,6 +22,7 @@ from convbench.bench.samples import RecordError
 from convbench.bench.stats import (
     CONFIDENCE,
     LEAST,
+    TIE_COST,
     Interval,
     is_tied,
     median_interval,
@@ -93,8 +94,8 @@ def compare(base: str | Path, later: str | Path, algorithms: Mapping[str, str] |
     """One row per suite, problem and algorithm of the base; see ``COLUMNS``.
 
     algorithms: name in the base -> name in the later run; every one under its own name by default. ``verdict``: slower,
-    faster, even, broken (timed in the base; failed, crashed or timed out since), or not timed. RecordError if the runs
-    have nothing in common.
+    faster, even, unclear (the probe beside the samples moved by more than ``TIE_COST``), broken (timed in the base;
+    failed, crashed or timed out since), or not timed. RecordError if the runs have nothing in common.
     """
     new = {_key(problem): problem for problem in problems(later)}
     pairs = [
@@ -148,8 +149,10 @@ def _times(pair: Pair, confidence: float) -> dict[str, object]:
         )
         ratios += [ratio_of_medians(after_probe, before_probe, confidence)] if after_probe and before_probe else []
         rounds = min(len(after), len(before))
+    verdict, moved = _verdict(ratios, rounds, confidence), ratios[0].median / ratios[-1].median
     return {
-        "verdict": _verdict(ratios, rounds, confidence),
+        "verdict": verdict,
+        "reason": f"the machine's own probe takes {moved:.2f}× as long" if verdict == "unclear" else "",
         "base_time": float(np.median(before)),
         "time": float(np.median(after)),
         "ratio": ratios[0].median,
@@ -163,11 +166,13 @@ def _times(pair: Pair, confidence: float) -> dict[str, object]:
 
 
 def _verdict(ratios: Sequence[Interval], rounds: int, confidence: float) -> str:
-    """What all the ratios say."""
-    if not any(is_tied(ratio, rounds, confidence) for ratio in ratios):
-        return "slower"
+    """What all the ratios say, of seconds first; unclear where they differ much, since the machine then did too."""
     turned = [Interval(1 / ratio.median, 1 / ratio.high, 1 / ratio.low, ratio.confidence) for ratio in ratios]
-    return "even" if any(is_tied(ratio, rounds, confidence) for ratio in turned) else "faster"
+    for verdict, sided in (("slower", ratios), ("faster", turned)):
+        if not any(is_tied(ratio, rounds, confidence) for ratio in sided):
+            moved = ratios[0].median / ratios[-1].median
+            return "unclear" if max(moved, 1 / moved) > 1 + TIE_COST else verdict
+    return "even"
 
 
 def summarised(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,11 +20,13 @@ from convbench.report.problems import shape
 from convbench.spec import ConvSpec
 from convbench.units import NOTHING, count, ratio, seconds
 
+SAID = ("slower", "faster", "even", "broken")
+VERDICTS = (*SAID, "unclear")
 NOTE = (
     "Ratio: time over the base's, above 1 is slower; means are geometric. Over probe: the same in units of the "
     "multiply-add probe beside each sample, which tells a slower machine from slower code. A change is one of at least "
     f"{MINIMAL_EFFECT:.0%} that both show at 95%, for all cells together; the mean of fewer than {LEAST} problems has "
-    "no interval."
+    "no interval. Unclear: the probe itself moved by more than 10% between the runs."
 )
 
 
@@ -102,7 +104,9 @@ def _show(title: str, frame: pd.DataFrame, markdown: bool) -> None:
 
 def _counted(once: pd.DataFrame) -> str:
     verdicts = once["verdict"].value_counts()
-    return ", ".join(f"{verdicts.get(verdict, 0)} {verdict}" for verdict in ("slower", "faster", "even", "broken"))
+    return ", ".join(
+        f"{verdicts.get(verdict, 0)} {verdict}" for verdict in VERDICTS if verdict in SAID or verdict in verdicts
+    )
 
 
 def _interval(row: Any) -> str:
