@@ -24,7 +24,7 @@ from convbench.formats import benchdnn, csv
 from convbench.select import fastest
 from convbench.spec import ConvSpec
 
-COMMANDS = ("bench", "report", "check", "explain", "algorithms", "machine", "shapes")
+COMMANDS = ("bench", "report", "compare", "check", "explain", "algorithms", "machine", "shapes")
 PROBLEM = "mb1ic3ih7oc4oh7kh3ph1"
 RIGHT = """
 import numpy as np

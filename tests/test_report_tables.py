@@ -50,7 +50,7 @@ def test_ties_are_named_and_the_margin_is_to_the_first_that_is_not_tied() -> Non
 
 
 def test_a_noisy_run_says_so() -> None:
-    steady, noisy = (contest(FIRST | {"rounds": 5, "time_low": low, "time_high": 2 - low}) for low in (0.99, 0.7))
+    steady, noisy = (contest(FIRST | {"rounds": 6, "time_low": low, "time_high": 2 - low}) for low in (0.99, 0.7))
     assert "busy" not in " ".join(findings.answer(steady, winner_table(steady)))
     assert "±30.0%. The machine was busy" in " ".join(findings.answer(noisy, winner_table(noisy)))
 
@@ -104,4 +104,9 @@ def test_one_round_shows_no_spread_and_is_not_called_clear() -> None:
     assert "1 round" in winner_text(winners)["time"].item()
     said = " ".join(findings.answer(frame, winners))
     assert "0 of 1 winners are clear" in said
-    assert "1 were timed in fewer than 3 rounds" in said
+    assert "1 were timed in fewer than 6 rounds" in said
+
+
+def test_a_range_of_few_rounds_says_of_how_many_it_is() -> None:
+    assert winner_text(winner_table(contest(FIRST | {"rounds": 5})))["time"].item().endswith("±10.0% in 5 rounds")
+    assert winner_text(winner_table(contest(FIRST | {"rounds": 6})))["time"].item().endswith("±10.0%")

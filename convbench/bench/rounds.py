@@ -14,7 +14,7 @@ from random import Random
 
 LEAST_SAMPLE = 3e-4  # seconds
 LONG_CALL = 1e-2  # seconds: longer calls bring their own data into the caches
-LEAST_ROUNDS = 5
+LEAST_ROUNDS = 6  # fewer give no 95% interval
 MOST_ROUNDS = 25
 BEATEN = 1.5  # times the best, in every one of the first rounds: no more rounds can make it a winner
 MOST_LOOPS = 100_000

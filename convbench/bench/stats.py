@@ -1,28 +1,33 @@
 """Paired statistics: intervals of medians, ratios taken round by round, and winners as sets.
 
 A neighbour that slows the core for a second slows every contender of that round alike, so a ratio within a round stays
-where the ratio of two medians moves (``tests/test_stats.py`` simulates it). Everything here is a pure function of the
-samples: no clock, and random numbers from a fixed seed.
+where the ratio of two medians moves. The order within a round is drawn anew each time: of two equal contenders either
+is ahead with probability one half, whatever the machine does meanwhile. The interval of the median is the sign test's,
+which needs nothing but that (``tests/test_stats.py`` simulates it, ``benchmarks/trust.py`` measures it). Everything
+here is a pure function of the samples: no clock, no random numbers.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import quantile_test
 
 CONFIDENCE = 0.95
-RESAMPLES = 2000
-SEED = 20240229
 MINIMAL_EFFECT = 0.02
 """Contenders whose median ratio differs by less than this are tied, however narrow the interval."""
 TIE_COST = 0.10
-"""Breaking a tie may cost this much: on a noisy machine an interval can include 1 that says nothing."""
+"""Breaking a tie may cost this much, and too few rounds for an interval show no smaller difference."""
+SPELL = 1.0
+"""What a slow spell of the machine can add to a time: fewer than ``FEW`` rounds show no smaller difference."""
 FEW = 3
-"""Rounds below which there is no interval worth the name, and only a difference above ``TIE_COST`` counts."""
+LEAST = 6
+"""Rounds below which no interval of a median has ``CONFIDENCE``: even the range of all values may miss it."""
 
 Rounds = Mapping[Any, float]
 """Round key -> seconds per call. Keys are shared by all contenders of a problem."""
@@ -30,16 +35,23 @@ Rounds = Mapping[Any, float]
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and its 95% percentile-bootstrap interval; a single value has no spread to show."""
+    """A median between two order statistics.
+
+    ``confidence``: what was asked for, or what the range of all values really has where there are too few of them.
+    """
 
     median: float
     low: float
     high: float
+    confidence: float = CONFIDENCE
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where one contender stands in its problem. ``ratio``: its time over the fastest's, paired by round."""
+    """Where one contender stands in its problem. ``ratio``: its time over the fastest's, paired by round.
+
+    The ratios of a problem hold at once: each has the confidence that takes for all of them (Bonferroni).
+    """
 
     time: Interval
     ratio: Interval
@@ -48,26 +60,34 @@ class Standing:
     winner: bool
 
 
-def median_interval(values: Sequence[float]) -> Interval:
-    """Median of ``values`` (at least one) with its percentile-bootstrap interval; the same for the same values."""
-    sample = np.asarray(values, float)
-    middle = float(np.median(sample))
-    if len(sample) == 1:
-        return Interval(middle, middle, middle)
-    interval = bootstrap(
-        (sample,),
-        np.median,
-        method="percentile",
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return Interval(middle, float(interval.low), float(interval.high))
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Median of ``values`` (at least one) between the order statistics that a sign test cannot tell from it."""
+    ordered = np.sort(np.asarray(values, float))
+    low, high, reached = _ranks(len(ordered), confidence)
+    return Interval(float(np.median(ordered)), float(ordered[low]), float(ordered[high]), reached)
+
+
+@lru_cache
+def _ranks(count: int, confidence: float) -> tuple[int, int, float]:
+    """Positions of the interval's ends among ``count`` sorted values, and its confidence."""
+    low, high = quantile_test(range(count), q=(count - 1) / 2, p=0.5).confidence_interval(confidence)
+    if math.isnan(low) or math.isnan(high):
+        return 0, count - 1, 1 - 2.0 ** (1 - count)
+    return int(low), int(high), confidence
 
 
 def paired_ratios(rounds: Rounds, reference: Rounds) -> list[float]:
     """rounds / reference in every round that both have, in the order of ``rounds``."""
     return [seconds / reference[key] for key, seconds in rounds.items() if key in reference]
+
+
+def ratio_of_medians(values: Sequence[float], base: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Median of ``values`` over that of ``base``, of rounds that they do not share; both intervals hold together."""
+    each = 1 - (1 - confidence) / 2
+    above, below = median_interval(values, each), median_interval(base, each)
+    certain = min(above.confidence, below.confidence) >= each
+    reached = confidence if certain else max(0.0, above.confidence + below.confidence - 1)
+    return Interval(above.median / below.median, above.low / below.high, above.high / below.low, reached)
 
 
 def fastest(contenders: Mapping[str, Rounds]) -> str:
@@ -84,9 +104,14 @@ def fastest(contenders: Mapping[str, Rounds]) -> str:
     return min(scores, key=scores.__getitem__)
 
 
-def is_tied(ratio: Interval, rounds: int) -> bool:
-    """Whether a contender at this ratio to the fastest, over so many rounds, belongs to the winner set."""
-    return ratio.low <= 1 or ratio.median < 1 + (MINIMAL_EFFECT if rounds >= FEW else TIE_COST)
+def is_tied(ratio: Interval, rounds: int, confidence: float = CONFIDENCE) -> bool:
+    """Whether a contender at this ratio to the fastest, over so many rounds, belongs to the winner set.
+
+    An interval that has not the ``confidence`` asked for shows large differences only.
+    """
+    certain = ratio.confidence >= confidence
+    least = MINIMAL_EFFECT if certain else TIE_COST if rounds >= FEW else SPELL
+    return ratio.low <= 1 or ratio.median < 1 + least
 
 
 def standings(
@@ -101,8 +126,9 @@ def standings(
     if not raced:
         return {}
     best = raced[fastest(raced)]
-    ratios = {name: _ratio(rounds, best) for name, rounds in raced.items()}
-    tied = {name for name, ratio in ratios.items() if is_tied(ratio, len(raced[name]))}
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(raced) - 1)
+    ratios = {name: _ratio(rounds, best, confidence) for name, rounds in raced.items()}
+    tied = {name for name, ratio in ratios.items() if is_tied(ratio, len(raced[name]), confidence)}
     eligible = [name for name in tied if ratios[name].median <= 1 + TIE_COST]
     winner = min(eligible, key=lambda name: (*(tie_break or {}).get(name, ()), name))
     return {
@@ -117,7 +143,8 @@ def standings(
     }
 
 
-def _ratio(rounds: Rounds, best: Rounds) -> Interval:
+def _ratio(rounds: Rounds, best: Rounds, confidence: float) -> Interval:
     """Paired where the two share rounds; else (a restarted worker) the ratio of the medians, without an interval."""
     ratios = paired_ratios(rounds, best)
-    return median_interval(ratios or [float(np.median(list(rounds.values())) / np.median(list(best.values())))])
+    unpaired = float(np.median(list(rounds.values())) / np.median(list(best.values())))
+    return median_interval(ratios or [unpaired], confidence)

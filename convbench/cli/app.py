@@ -5,64 +5,14 @@ A mistake of the user's is one line on standard error and exit code 2; a check t
 
 from __future__ import annotations
 
-import re
-import warnings
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from convbench import __version__
-from convbench.algorithm import Unsupported
-from convbench.cli.terminal import Interrupted, UserError
-from convbench.spec import DTypeError, SpecError
-
-_OPTION_IN_DESCRIPTOR = re.compile(r"--(dt|mb|match|weights)=\S+\s")
-MISTAKES = (SpecError, DTypeError, Unsupported, UserError, OSError)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    typer.echo(f"convbench: {message}", err=True)
-    raise typer.Exit(code)
-
-
-def _descriptors_last(arguments: list[str]) -> list[str]:
-    """``--dt=f64 mb1…`` is one problem, as ``str(spec)`` gives it, and no option: it goes behind a ``--``."""
-    found = [argument for argument in arguments if _OPTION_IN_DESCRIPTOR.match(argument)]
-    if not found or "--" in arguments:
-        return arguments
-    return [*(argument for argument in arguments if argument not in found), "--", *found]
-
-
-class Commands(TyperGroup):
-    """A user's mistakes, warnings and Ctrl-C as one line each; a bug of ours keeps its traceback."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _descriptors_last(args))
-
-    def invoke(self, ctx: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: typer.echo(f"convbench: warning: {message}", err=True)
-            try:
-                return super().invoke(ctx)
-            except BrokenPipeError:
-                raise
-            except MISTAKES as error:
-                _end(f"error: {_one_line(error)}", 2)
-            except Interrupted as interruption:
-                _end(str(interruption), 130)
-            except KeyboardInterrupt:
-                _end("interrupted", 130)
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    else:
-        text = str(error)
-    return " ".join(text.split())
-
+from convbench.cli.mistakes import Commands
+from convbench.cli.terminal import UserError
 
 app = typer.Typer(
     name="convbench",
@@ -165,6 +115,44 @@ def report(
     from convbench.cli import benchmark
 
     benchmark.write_report(run)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="BASE RUN...", help="Directories that `convbench bench` wrote, or samples.json files."),
+    ],
+    algorithms: Annotated[
+        str | None,
+        typer.Option(
+            "--algorithms",
+            metavar="A,B:C,…",
+            help="Only these; B:C compares B of the base with C. (default: every one)",
+        ),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Tables for a pull request.")] = False,
+    fail_above: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PERCENT", help="Exit code 1 if one of ours is surely slower, by more than this, or broken."
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare runs of other machines, threads or versions all the same.")
+    ] = False,
+) -> None:
+    """Compare runs with a base: what became slower or faster, and how sure that is.
+
+    [bold]Examples[/bold]
+    convbench compare results/before results/after --fail-above 5%
+    convbench compare results/both results/both --algorithms direct:mine --markdown
+    """
+    from convbench.cli import comparing
+
+    if len(runs) < 2:
+        raise UserError("compare takes a base and at least one more run")
+    raise typer.Exit(0 if comparing.run(runs, algorithms, markdown, fail_above, force) else 1)
 
 
 @app.command()

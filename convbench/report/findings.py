@@ -6,14 +6,13 @@ from itertools import groupby
 
 import pandas as pd
 
+from convbench.bench.stats import LEAST
 from convbench.report.problems import Sweep
 from convbench.report.tables import geometric_mean
 from convbench.units import count, percent, ratio
 
 __all__ = ["ahead", "along", "answer", "most_wins", "span"]
 
-
-FEW_ROUNDS = 3  # below, `bench.stats` lets only large differences count
 NOISY = 0.1
 """Half an interval over the median time beyond which a run is called noisy."""
 
@@ -91,14 +90,14 @@ def _against_peers(winners: pd.DataFrame) -> str | None:
 
 def _certainty(winners: pd.DataFrame) -> str:
     won = winners[winners["winner"] != ""]
-    raced = won[won["rounds"] >= FEW_ROUNDS]
+    raced = won[won["rounds"] >= LEAST]
     tied = won["tied_with"] != ""
     clear, shared, brief = int((~tied[raced.index]).sum()), int(tied.sum()), len(won) - len(raced)
     said = [f"{clear} of {len(won)} winners are clear: ratios paired round by round rule a tie out at 95%."]
     if shared:
         said.append(f"{shared} share first place; less workspace, then smaller error, then the name decides.")
     if brief:
-        said.append(f"{brief} were timed in fewer than {FEW_ROUNDS} rounds, which tell large differences only.")
+        said.append(f"{brief} were timed in fewer than {LEAST} rounds, which tell large differences only.")
     if len(raced):
         half = ((raced["time_high"] - raced["time_low"]) / 2 / raced["time"]).median()
         margin = geometric_mean(raced["margin"])

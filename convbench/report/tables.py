@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convbench.bench.stats import LEAST
 from convbench.report.problems import CLASSES, KEY, describe
 from convbench.units import NOTHING, percent, ratio, scientific, seconds
 
@@ -89,8 +90,11 @@ def winner_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(row: Any) -> str:
-    """Half the 95% interval of a winner's time as a fraction of it; one round has none to show."""
-    return "1 round" if row.rounds == 1 else f"±{(row.time_high - row.time_low) / 2 / row.time:.1%}"
+    """Half the 95% interval of a winner's time as a fraction of it; of few rounds half their range, and how many."""
+    if row.rounds == 1:
+        return "1 round"
+    half = f"±{(row.time_high - row.time_low) / 2 / row.time:.1%}"
+    return half if row.rounds >= LEAST else f"{half} in {row.rounds} rounds"
 
 
 def winner_text(winners: pd.DataFrame) -> pd.DataFrame:
