@@ -98,7 +98,7 @@ REFUSED = [
     ({"groups": 3}, "groups is 3; allowed: a divisor of both C = 8 and K = 16"),
     ({"groups": 2}, r"weight_shape\[1\] is 8; allowed: C / groups = 8 / 2 = 4"),
     ({"groups": "2"}, "groups is '2'"),
-    ({"layout": "NHWC"}, "layout is 'NHWC'; allowed: 'NCHW'"),
+    ({"layout": "NWHC"}, "layout is 'NWHC'; allowed: NCHW, NHWC, NCHW16c"),
     ({"repeats": 0}, "repeats is 0"),
     ({"stride": 2**63}, "stride is 9223372036854775808"),
     ({"input_shape": (BIG, 8, BIG, BIG)}, "allowed: up to 2..63 - 1"),

@@ -225,7 +225,7 @@ def test_runs_that_differ_in_more_than_our_code_are_refused(
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
 
 
 def test_the_command_tells_what_changed(write: Write) -> None:

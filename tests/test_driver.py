@@ -24,9 +24,10 @@ by_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 SMALL = [ConvSpec((2, 4, 7, 9), (6, 4, 3, 3), padding=1), ConvSpec((2, 6, 9, 8), (6, 1, 3, 3), groups=6),
          ConvSpec((2, 8, 5, 7), (9, 8, 1, 1), stride=2), ConvSpec((2, 3, 40), (4, 3, 5)),
-         ConvSpec((1, 2, 5, 6, 7), (3, 2, 3, 3, 3))]  # fmt: skip
+         ConvSpec((1, 2, 5, 6, 7), (3, 2, 3, 3, 3)), ConvSpec((2, 3, 9, 8), (5, 3, 7, 7), padding=3)]  # fmt: skip
 LARGER = [ConvSpec((2, 48, 40, 40), (48, 48, 3, 3), padding=1), ConvSpec((2, 96, 40, 40), (96, 1, 3, 3), groups=96),
-          ConvSpec((2, 96, 40, 40), (48, 96, 1, 1)), ConvSpec((1, 1, 80, 80), (1, 1, 2, 2))]  # fmt: skip
+          ConvSpec((2, 96, 40, 40), (48, 96, 1, 1)), ConvSpec((1, 1, 80, 80), (1, 1, 2, 2)),
+          *(ConvSpec((2, 48, 40, 40), (48, 48, r, r), padding=r // 2) for r in (5, 7))]  # fmt: skip
 
 
 def sample(name: str, dtype: str = "float32", among: list[ConvSpec] = SMALL) -> ConvSpec:
@@ -193,7 +194,7 @@ def test_run_is_handed_what_the_contract_says(name: str, dtype: str, threads: in
         assert (bias is not None) == biased
         assert work.dtype == np.uint8
         assert work.shape == (solve.workspace_bytes,) == (spy.algorithm.workspace(plan),)
-        assert work.ctypes.data % ALIGNMENT == 0
+        assert not work.size or work.ctypes.data % ALIGNMENT == 0
     assert solve.threads == threads
 
 
@@ -313,8 +314,9 @@ def test_phases_run_block_by_block() -> None:
 
 
 def test_threads() -> None:
-    spec = sample("direct")
-    assert kernel(spec, "direct").threads == available()
+    spec, larger = sample("direct"), sample("direct", among=LARGER)
+    assert kernel(spec, "direct").threads == 1
+    assert kernel(larger, "direct").threads == available()
     assert kernel(spec, "direct", threads=7).threads == 7
 
 

@@ -143,8 +143,8 @@ PROBLEMS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         SpecError,
         r"weight_shape\[1\] is 4; allowed: C / groups = 4 / 2 = 2",
     ),
-    "layout unknown": ({"layout": "CHWN"}, SpecError, r"layout is 'CHWN'; allowed: 'NCHW'"),
-    "layout a list": ({"layout": ["NCHW"]}, SpecError, r"layout is \['NCHW'\]; allowed: 'NCHW'"),
+    "layout unknown": ({"layout": "CHWN"}, SpecError, r"layout is 'CHWN'; allowed: NCHW, NHWC, NCHW16c"),
+    "layout a list": ({"layout": ["NCHW"]}, SpecError, r"layout is \['NCHW'\]; allowed: NCHW, NHWC, NCHW16c"),
 }
 SIZES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "stride bool": ({"stride": True}, SpecError, r"stride is True; allowed: an integer"),
@@ -231,7 +231,7 @@ def test_dtypes_that_differ() -> None:
 NAMES: dict[Any, str] = {
     "dirct": r"unknown algorithm 'dirct'; did you mean 'direct'\? allowed: .*im2col",
     "Direct": r"unknown algorithm 'Direct'; did you mean 'direct'\?",
-    "winograd_4x4": r"unknown algorithm 'winograd_4x4'; did you mean 'winograd_4x4_3x3'\?",
+    "winograd_4x4_3": r"unknown algorithm 'winograd_4x4_3'; did you mean 'winograd_4x4_3x3'\?",
     "": r"unknown algorithm ''; allowed: .*direct",
     "magic": r"unknown algorithm 'magic'; allowed: .*direct",
     None: r"unknown algorithm None; allowed: .*direct",

@@ -14,7 +14,8 @@ from convbench.verify import check
 OTHER = [layout for layout in LAYOUTS if layout != "NCHW"]
 by_layout = pytest.mark.parametrize("layout", OTHER)
 TEXTS = (
-    "mb2ic5ih9oc18oh9kh3ph1", "mb1ic7iw20oc3kw3", "mb1g6ic6ih8oc6kh3", "mb1ic18ih5oc20kh1", "--dt=f64 mb1ic3ih8oc2kh3",
+    "mb2ic5ih9oc18oh9kh3ph1", "mb1ic7iw20oc3kw3", "mb1g6ic6ih8oc6kh3", "mb1ic18ih5oc20kh1", "mb1ic3ih9oc5kh5",
+    "mb1ic3ih9oc5kh7", "--dt=f64 mb1ic3ih8oc2kh3",
 )  # fmt: skip
 SHAPES = [(1, 1, 1), (2, 3, 5, 7), (1, 16, 4, 4), (2, 17, 33), (1, 40, 3, 5, 6), (0, 5, 4, 4)]
 
