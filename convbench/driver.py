@@ -191,9 +191,10 @@ class Kernel:
         _give_back(buffer)
 
     def predicted(self, machine: Machine) -> float:
-        """Seconds of a prepared call: the algorithm's cost, and the images of another layout written and read."""
+        """Seconds of a prepared call: the algorithm's cost, its threads' hand-over, images of another layout moved."""
         moved = 2 * sum(prod(shape) for shape, _ in self._images) * self.spec.itemsize
-        return float(self._algorithm.cost(self.plan, machine)) + machine.byte_time(moved, self.threads)
+        shared = HANDOVER if self.threads > 1 else 0.0
+        return float(self._algorithm.cost(self.plan, machine)) + shared + machine.byte_time(moved, self.threads)
 
 
 class Layer:

@@ -155,10 +155,11 @@ def mix_chunk(*arguments: Any) -> None:
 
 
 def executed_flop(plan: Plan) -> float:
-    """At full rank: rank-1 filters take 1 / min(K/G, R·S) of it."""
+    """At full rank, channels up to a whole panel included: rank-1 filters take 1 / min(K/G, R·S) of it."""
     spec = plan.spec
     K, taps = spec.K // spec.G, prod(spec.filter)
-    return 2.0 * spec.N * spec.C * prod(spec.output_spatial) * min(K, taps) * (taps + K)
+    lanes = round_up(K, panel_width(spec.np_dtype))
+    return 2.0 * spec.N * spec.C * prod(spec.output_spatial) * min(K, taps) * (taps + lanes)
 
 
 def cost(plan: Plan, machine: Machine) -> float:
@@ -166,7 +167,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
     copies = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
-    return machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
+    return 4 * machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
 
 
 def prepare_cost(plan: Plan, machine: Machine) -> float:

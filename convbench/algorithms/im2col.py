@@ -25,6 +25,8 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+BLOCK_SECONDS = 5e-5  # until BLAS begins: views, and its own threads counted and capped
+BLAS_SHARE = 0.75  # of its rate on large matrices
 LARGEST_BYTES = 1 << 28  # of patches at a time where no limit is given: a 31×31 filter on a 4k image would need 30 GB
 
 
@@ -107,9 +109,9 @@ def multiply(plan, x, state, bias, y, work, block):
 
 def cost(plan: Plan, machine: Machine) -> float:
     spec = plan.spec
-    product = machine.flop_time(spec.flop, spec, plan.threads, machine.blas_fraction)
+    product = machine.flop_time(spec.flop, spec, plan.threads, BLAS_SHARE * machine.blas_fraction)
     patches = 2 * spec.N * spec.groups * terms(spec) * prod(spec.output_spatial) * spec.itemsize
-    calls = blocks(plan) * machine.call_overhead
+    calls = blocks(plan) * BLOCK_SECONDS / plan.threads
     return calls + product + machine.byte_time(patches + spec.min_bytes, plan.threads)
 
 

@@ -28,7 +28,7 @@ from convbench.spec import ConvSpec
 
 ROWS = (112, 56, 28, 14, 4, 1)  # pixels a block, the most that fits: every panel is read once a block
 DEPTH = 512  # rows of the patch matrix packed at a time: 512 × 112 float32 stay in L2
-EFFICIENCY = 0.7  # of peak inside full tiles
+EFFICIENCY = 0.5  # of peak inside full tiles
 
 
 class Plan(NamedTuple):
@@ -131,7 +131,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
     patches = spec.N * spec.groups * terms(spec) * prod(spec.output_spatial) * spec.itemsize
     packing = 2 * patches / (machine.l2_bandwidth * plan.threads)
-    return machine.call_overhead + compute + packing + machine.byte_time(spec.min_bytes, plan.threads)
+    return 4 * machine.call_overhead + compute + packing + machine.byte_time(spec.min_bytes, plan.threads)
 
 
 implicit_gemm = Algorithm(

@@ -34,7 +34,7 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
-EFFICIENCY = 0.35  # of peak: the row pass loads a vector for every product
+EFFICIENCY = 0.15  # of peak: the row pass loads a vector for every product
 WINDOW_BYTES = 128 * 1024  # larger than L1: at R + S products a pixel, halos cost more than L2
 
 
