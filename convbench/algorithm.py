@@ -138,8 +138,15 @@ _changes = 0
 def _built_in() -> dict[str, Algorithm]:
     import convbench.algorithms as folder
 
-    modules = [importlib.import_module(f"{folder.__name__}.{m.name}") for m in pkgutil.iter_modules(folder.__path__)]
+    modules = [_imported(f"{folder.__name__}.{module.name}") for module in pkgutil.iter_modules(folder.__path__)]
     return {a.name: a for module in modules for a in _records(module)}
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise SpecError(f"{name.replace('.', '/')}.py: {type(error).__name__}: {error}") from error
 
 
 def _records(module: ModuleType) -> list[Algorithm]:
@@ -202,7 +209,7 @@ def load_file(path: str | Path) -> list[Algorithm]:
     module = importlib.util.module_from_spec(loader)
     try:
         loader.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(f"{path}: {type(error).__name__}: {error}") from error
     found = [register(a) for a in _records(module)]
     if not found:

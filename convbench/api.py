@@ -77,7 +77,7 @@ def _convolve(
     if out is not None and not isinstance(out, np.ndarray):
         raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
     batch = x if x.ndim == rank else x[None]
-    channels = w.shape[1] * geometry[3] if isinstance(geometry[3], int) else w.shape[1]
+    channels = w.shape[1] * geometry[3] if isinstance(geometry[3], int | np.integer) else w.shape[1]
     written = repr((geometry, constraints))  # 1, 1.0 and True are one key of a cache, and not one argument
     state = written, available(constraints[1]), generation(), choices.version()
     arguments = logical_shape(batch.shape, layout, channels), w.shape, _hashable(geometry), x.dtype, layout, constraints

@@ -7,7 +7,7 @@ error bound is at most ``ADMITTED`` times that of the direct sum.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -94,6 +94,8 @@ def explain(
     rows = [
         _candidate(name, spec, threads, max_error, nonfinite, workspace_limit, prepared, known) for name in algorithms()
     ]
+    if any(row.measured is None and row.algorithm in known for row in rows if not row.reason):
+        rows = [replace(row, measured=None) for row in rows]  # times of other plans: compare predictions throughout
     return Explanation(spec, threads, prepared, tuple(sorted(rows, key=lambda row: _preference(row, prepared))))
 
 
@@ -102,9 +104,9 @@ def _check(spec: Any, threads: Any, max_error: Any, nonfinite: Any, workspace_li
     if not isinstance(spec, ConvSpec):
         raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
     checked_limits(threads, workspace_limit)
-    if max_error is not None and not (isinstance(max_error, int | float | np.floating) and max_error > 0):
+    if max_error is not None and not (isinstance(max_error, int | float | np.floating | np.integer) and max_error > 0):
         raise SpecError(f"max_error is {max_error!r}; allowed: None or a number > 0")
-    if nonfinite not in NONFINITE:
+    if not (nonfinite is None or (isinstance(nonfinite, str) and nonfinite in NONFINITE)):
         raise SpecError(f"nonfinite is {nonfinite!r}; allowed: None or 'local'")
 
 

@@ -132,10 +132,10 @@ def check(
 ) -> Verdict:
     """Run an algorithm on seeded data and compare it with the oracle.
 
-    It runs twice on one state, on the operands' own memory, each time with the output pre-filled with NaN and the
-    workspace poisoned: an output left out, a read of scratch before it was written, a write to an operand and a state
-    that the first run spoilt all show. Raises Unsupported where the algorithm does not apply, UnknownAlgorithm for a
-    name nobody registered.
+    It runs twice on one state, with the bias and without, on the operands' own memory, each time with the output
+    pre-filled with NaN and the workspace poisoned: an output left out, a read of scratch before it was written, a write
+    to an operand and a state that the first run spoilt all show. Raises Unsupported where the algorithm does not apply,
+    UnknownAlgorithm for a name nobody registered.
     """
     algorithm = algorithm if isinstance(algorithm, Algorithm) else get(algorithm)
     if not isinstance(spec, ConvSpec):
@@ -146,14 +146,17 @@ def check(
     given = facts.operands if spec.layout == "NCHW" else (stored(facts.operands[0], spec.layout), *facts.operands[1:])
     before = [array.tobytes() for array in given]
     x, w, bias = (operand(array, array.shape, spec.np_dtype, "operand") for array in given)
-    layer = Layer(planned, algorithm.prepare(planned.plan, w), bias)  # Kernel.prepare would hand over copies
+    state = algorithm.prepare(planned.plan, w)  # Kernel.prepare would hand over copies
 
-    def attempt() -> Verdict:
+    def attempt(bias: np.ndarray | None) -> Verdict:
         y = np.full(spec.stored_output_shape, np.nan, spec.np_dtype)
         planned.poison()
-        return judge(algorithm, spec, logical(layer(x, out=y), spec.layout, spec.K), facts, planned.error_bound)
+        y = logical(Layer(planned, state, bias)(x, out=y), spec.layout, spec.K)
+        if bias is None:
+            y = y + facts.operands[2].astype(facts.expected.dtype).reshape(-1, *(1,) * spec.ndim)
+        return judge(algorithm, spec, y, facts, planned.error_bound)
 
-    first, second = attempt(), attempt()
+    first, second = attempt(bias), attempt(None)
     verdict = second if first.ok else first
     if before != [array.tobytes() for array in given]:
         truth.cache_clear()

@@ -188,6 +188,15 @@ def test_the_same_question_is_answered_from_memory() -> None:
     assert cb.fastest(SPEC, threads=1).algorithm == "naive"
 
 
+def test_a_limit_that_changes_a_plan_leaves_every_time_behind() -> None:
+    spec = cb.ConvSpec.parse("mb1ic64ih56oc64oh56kh3ph1")
+    key = choices.key(spec, 1)
+    choices.record({key: {"direct": Measured(1e-3, 0.0, 0), "naive": Measured(35e-3, 0.0, 1)}})
+    assert cb.fastest(spec, threads=1).algorithm == "direct"
+    limit = cb.kernel(spec, "direct", threads=1).workspace_bytes // 2
+    assert cb.fastest(spec, threads=1, workspace_limit=limit).algorithm != "naive"
+
+
 def test_a_problem_too_small_to_share_stays_on_one_thread() -> None:
     small, large = (cb.ConvSpec.parse(text) for text in ("mb1ic4ih6oc4kh3", "mb1ic256ih56oc256oh56kh3ph1"))
     assert cb.fastest(small, threads=2).threads == 1

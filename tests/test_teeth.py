@@ -218,6 +218,12 @@ def bias_dropped(spec, x, w, bias, y, work):
 
 
 @sabotage
+def something_added_without_a_bias(spec, x, w, bias, y, work):
+    run(spec, x, w, bias, y, work)
+    y += bias is None
+
+
+@sabotage
 def bias_added_twice(spec, x, w, bias, y, work):
     run(spec, x, w, 2 * bias, y, work)
 

@@ -58,15 +58,19 @@ def _ranking(winners: pd.DataFrame) -> str:
 
 
 def _gains(winners: pd.DataFrame) -> str | None:
-    """How far the winners are ahead of im2col, naive and python_loops, where those ran or are known roughly."""
+    """How far the winners are ahead of im2col, naive and python_loops, where those were timed."""
     said = []
     for column, name in (("over_im2col", "im2col"), ("over_naive", "naive"), ("over_python_loops", "python_loops")):
         beaten = winners[(winners["winner"] != name) & winners[column].notna()]
         if len(beaten):
-            rough = sum(name in names.split(", ") for names in beaten["rough"])
-            number = f"n = {len(beaten)}" + (f", {rough} of them not timed" if rough else "")
-            mean, most = geometric_mean(beaten[column]), beaten[column].max()
-            said.append(f"{ratio(mean)} as fast as `{name}` ({number}, up to {ratio(most)})")
+            rough = beaten["rough"].map(lambda names, name=name: name in names.split(", ")).astype(bool)
+            timed, more = beaten[~rough], int(rough.sum())
+            if timed.empty:
+                timed, number = beaten, f"n = {more}, one call or a prediction each"
+            else:
+                number = f"n = {len(timed)}" + (f"; on {more} more it was too slow to time" if more else "")
+            mean, most = geometric_mean(timed[column]), timed[column].max()
+            said.append(f"{ratio(mean)} as fast as `{name}` (up to {ratio(most)}, {number})")
     return f"Where it does not win itself, the winner is {_joined(said)}; geometric means." if said else None
 
 
