@@ -199,7 +199,7 @@ def last_output_channel_not_written(spec, x, w, bias, y, work):
 
 @sabotage
 def output_channels_rotated(spec, x, w, bias, y, work):
-    run(spec, x, np.roll(w, 1, 0), np.roll(bias, 1), y, work)
+    run(spec, x, np.roll(w, 1, 0), bias if bias is None else np.roll(bias, 1), y, work)
 
 
 @sabotage
@@ -225,12 +225,12 @@ def something_added_without_a_bias(spec, x, w, bias, y, work):
 
 @sabotage
 def bias_added_twice(spec, x, w, bias, y, work):
-    run(spec, x, w, 2 * bias, y, work)
+    run(spec, x, w, bias if bias is None else 2 * bias, y, work)
 
 
 @sabotage
 def bias_of_another_channel(spec, x, w, bias, y, work):
-    run(spec, x, w, bias[::-1], y, work)
+    run(spec, x, w, bias if bias is None else bias[::-1], y, work)
 
 
 def wider(spec: ConvSpec, **changes: Any) -> ConvSpec:
@@ -298,7 +298,8 @@ def input_scaled_and_scaled_back_inexactly(spec, x, w, bias, y, work):
 @sabotage
 def bias_written(spec, x, w, bias, y, work):
     run(spec, x, w, bias, y, work)
-    bias[0] = 0
+    if bias is not None:
+        bias[0] = 0
 
 
 @sabotage
