@@ -8,7 +8,6 @@ for records from elsewhere. No algorithm is in this file.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -203,12 +202,12 @@ def unregister(name: str) -> None:
 def load_file(path: str | Path) -> list[Algorithm]:
     """Run a Python file and register every ``Algorithm`` it holds at module level (the CLI's ``--with FILE.py``)."""
     path = Path(path)
-    loader = importlib.util.spec_from_file_location(f"convbench_user_{path.stem}", path)
-    if loader is None or loader.loader is None or not path.is_file():
+    if not path.is_file():
         raise SpecError(f"cannot read algorithms from {str(path)!r}: not a Python file")
-    module = importlib.util.module_from_spec(loader)
+    module = ModuleType(f"convbench_user_{path.stem}")
+    module.__file__ = str(path)
     try:
-        loader.loader.exec_module(module)
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # never from bytecode of an earlier edit
     except (Exception, SystemExit) as error:
         raise SpecError(f"{path}: {type(error).__name__}: {error}") from error
     found = [register(a) for a in _records(module)]

@@ -34,7 +34,7 @@ def sliding(plan, x, state, bias, y, work):
     x = np.pad(x, [(0, 0), (0, 0), *plan.padding])
     windows = np.lib.stride_tricks.sliding_window_view(x, plan.filter, axis=(2, 3))
     y[...] = np.einsum("nchwrs,kcrs->nkhw", windows, state)
-    y += bias.reshape(-1, 1, 1)
+    y += 0 if bias is None else bias.reshape(-1, 1, 1)
 
 def supports(spec):
     dense = spec.ndim == 2 and spec.groups == 1 and {*spec.stride, *spec.dilation} == {1}
