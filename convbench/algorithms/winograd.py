@@ -153,9 +153,9 @@ def error(plan: Plan) -> float:
     """Bound 3 · u · κ · (√(C/G) + r + 1), with κ = κ_h·κ_w the growth of the transforms (``Transform.amplification``).
 
     Product ξ sums C/G terms, so rounding leaves 0.41·√(C/G)·u of its size (``algorithm.direct_error``); the
-    transforms of d, of w (r terms a dimension) and of the sums add a few u. The inverse takes relative errors ε of independent
-    products to κ·ε of √(x² ⋆ w²) in the worst output of a tile; κ is 1.7, 7.1 and 46 for F(2), F(4) and F(6). Seven
-    standard deviations of the sum cover millions of outputs.
+    transforms of d, of w (r terms a dimension) and of the sums add a few u. The inverse takes relative errors ε of
+    independent products to κ·ε of √(x² ⋆ w²) in the worst output of a tile; κ is 1.7, 7.1 and 46 for F(2), F(4) and
+    F(6) of r = 3. Seven standard deviations of the sum cover millions of outputs.
     """
     growth = plan.rows.amplification * plan.columns.amplification
     r = max(plan.rows.r, plan.columns.r)
