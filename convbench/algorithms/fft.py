@@ -87,7 +87,9 @@ def filter_bytes(spec: ConvSpec) -> int:
 def supports(spec: ConvSpec) -> str | None:
     size = filter_bytes(spec)
     if size > LARGEST_BYTES:
-        return f"the filters' spectra at image size would take {size / 2**30:.1f} GiB; allowed: 2 GiB"
+        return (
+            f"the filters' spectra at image size would take {size / 2**30:.1f} GiB; allowed: {LARGEST_BYTES >> 30} GiB"
+        )
     return None
 
 

@@ -23,8 +23,9 @@ from convbench.algorithm import Algorithm, phases
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import channel_product, plane_product, vector_product
-from convbench.kernels.gemm import VECTOR_BYTES, VECTORS
+from convbench.kernels.gemm import VECTORS
 from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
+from convbench.kernels.stencil import lanes_of
 from convbench.kernels.threads import parallel
 from convbench.machine import Machine
 from convbench.reductions import lift
@@ -88,7 +89,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     form = None
     if not gathered and images == pixels == 1:
         form = vector(spec)
-    elif pixels > lanes_of(spec) and not columns:  # the narrowest tile of planes has two vectors
+    elif pixels > lanes_of(spec.np_dtype) and not columns:  # the narrowest tile of planes has two vectors
         limit = None if workspace_limit is None else workspace_limit - spec.N * spec.C * gathered * spec.itemsize
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
     if form is None or form.scratch:
@@ -104,12 +105,8 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     return Plan(spec, threads, lifted, image, columns, gathered, form, in_one_call, spec.np_dtype, parts)
 
 
-def lanes_of(spec: ConvSpec) -> int:
-    return VECTOR_BYTES // spec.itemsize
-
-
 def vector(spec: ConvSpec) -> Form:
-    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec)
+    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
     vectors = -(-K // lanes)
     starts = np.cumsum([0, *vector_product.widths(vectors)])
     sizes = np.array([G, C, K, lanes, *starts], np.int64)
@@ -119,7 +116,7 @@ def vector(spec: ConvSpec) -> Form:
 
 def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, limit: int | None) -> Form:
     """``limit``: most bytes of panels for all threads, within which depth and runs are made smaller."""
-    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec)
+    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
     vectors, blocks = -(-pixels // lanes), -(-K // plane_product.HEIGHT)
     most = plane_product.PANEL_BYTES if limit is None else min(plane_product.PANEL_BYTES, limit // threads)
     tiles, depth = -(-vectors // plane_product.WIDTH), plane_product.depth_block(C, most)
@@ -136,7 +133,7 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
 
 
 def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: bool, threads: int) -> Form:
-    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec)
+    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
     height, panels = channel_product.tile_height(pixels), -(-K // (VECTORS * lanes))
     tiles = -(-pixels // height)
     runs = -(-tiles * height // channel_product.RUN)
@@ -213,7 +210,7 @@ def executed_flop(plan: Plan | StencilPlan) -> float:
     """Counts what the lanes do: channels and pixels up to whole tiles included."""
     if isinstance(plan, StencilPlan):
         return depthwise.executed_flop(plan)
-    return 2.0 * plan.form.work * lanes_of(plan.spec)
+    return 2.0 * plan.form.work * lanes_of(plan.spec.np_dtype)
 
 
 def cost(plan: Plan | StencilPlan, machine: Machine) -> float:

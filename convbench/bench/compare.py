@@ -194,7 +194,7 @@ def _summary(of: str, name: str, cells: pd.DataFrame) -> dict[str, object]:
     return {
         **{"of": of, "name": name, "peer": bool(cells["peer"].all()), "cells": len(timed)},
         **counts,
-        "verdict": _verdict(means, len(timed), CONFIDENCE) if len(timed) >= LEAST else "even",
+        "verdict": _verdict(means, len(timed), CONFIDENCE) if len(timed) >= LEAST else "too few",
         "ratio": means[0].median,
         "ratio_low": means[0].low,
         "ratio_high": means[0].high,

@@ -25,8 +25,8 @@ VERDICTS = (*SAID, "unclear")
 NOTE = (
     "Ratio: time over the base's, above 1 is slower; means are geometric. Over probe: the same in units of the "
     "multiply-add probe beside each sample, which tells a slower machine from slower code. A change is one of at least "
-    f"{MINIMAL_EFFECT:.0%} that both show at 95%, for all cells together; the mean of fewer than {LEAST} problems has "
-    "no interval. Unclear: the probe itself moved by more than 10% between the runs."
+    f"{MINIMAL_EFFECT:.0%} that both show at 95%, for all cells together; the mean of too few problems, under {LEAST}, "
+    "has no interval. Unclear: the probe itself moved by more than 10% between the runs."
 )
 
 

@@ -8,7 +8,7 @@ that only what its users pay for is timed: ``load`` puts the input into the layo
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,0 +1,124 @@
+"""Rounds on a fake clock: calibration, order, probes, and when to stop."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from fake_clock import FakeClock
+
+from convbench.bench import rounds
+from convbench.bench.rounds import LEAST_ROUNDS, LEAST_SAMPLE, MOST_ROUNDS, Racer, affordable, calibrated, race
+
+Event = dict[str, Any]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def racer(clock: FakeClock, name: str, seconds: float, loops: int = 1) -> Racer:
+    return Racer(name, clock.spend(seconds), seconds, loops)
+
+
+def run_race(clock: FakeClock, racers: list[Racer], seconds: float, seed: int = 0) -> list[Event]:
+    events: list[Event] = []
+    probes = {"fma": clock.spend(1e-3), "stream": clock.spend(1e-3)}
+    race(racers, probes, seconds, clock, Random(seed), events.append)
+    return events
+
+
+def samples(events: list[Event], name: str) -> list[float]:
+    return [event["seconds"] for event in events if event["event"] == "sample" and event["algorithm"] == name]
+
+
+def order(events: list[Event], i: int) -> list[str]:
+    return [event["algorithm"] for event in events if event["event"] == "sample" and event["round"] == i]
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 3e-5, 2.9e-4, 0.5])
+def test_calibration_makes_samples_long_enough_and_no_longer(clock: FakeClock, seconds: float) -> None:
+    found = calibrated("a", clock.spend(seconds), clock)
+    assert found.seconds == pytest.approx(seconds)
+    assert found.loops * seconds >= LEAST_SAMPLE * 0.999
+    assert found.loops == 1 or (found.loops - 1) * seconds < LEAST_SAMPLE
+
+
+def test_calibration_ends_for_a_call_that_takes_no_time(clock: FakeClock) -> None:
+    assert calibrated("a", clock.spend(0), clock).loops == rounds.MOST_LOOPS
+
+
+def test_a_sample_is_seconds_per_call_and_short_ones_follow_a_call_that_warms(clock: FakeClock) -> None:
+    calls: list[int] = []
+    short = Racer("short", lambda: calls.append(clock.spend(1e-4)()), 1e-4, 3)  # type: ignore[func-returns-value, arg-type]
+    assert rounds.sample(short, clock) == pytest.approx(1e-4)
+    assert len(calls) == 4
+    long = racer(clock, "long", 0.5)
+    before = clock.now
+    rounds.sample(long, clock)
+    assert clock.now - before == pytest.approx(0.5)
+
+
+def test_every_round_has_everyone_once_in_an_order_drawn_anew_from_the_seed(clock: FakeClock) -> None:
+    names = ["a", "b", "c", "d"]
+    events = run_race(clock, [racer(clock, name, 1e-3) for name in names], 100)
+    orders = [order(events, i) for i in range(MOST_ROUNDS)]
+    assert all(sorted(found) == names for found in orders)
+    assert len(set(map(tuple, orders))) > 5
+    again = run_race(clock, [racer(clock, name, 1e-3) for name in names], 100)
+    other = run_race(clock, [racer(clock, name, 1e-3) for name in names], 100, seed=1)
+    assert [order(again, i) for i in range(MOST_ROUNDS)] == orders
+    assert [order(other, i) for i in range(MOST_ROUNDS)] != orders
+
+
+def test_probes_run_beside_the_samples(clock: FakeClock) -> None:
+    events = run_race(clock, [racer(clock, "a", 1e-3), racer(clock, "b", 1e-3)], 100)
+    kinds = [(event["event"], event.get("probe")) for event in events][:6]
+    assert kinds == [("probe", "stream"), ("begin", None), ("sample", None), ("begin", None), ("sample", None),
+                     ("probe", "fma")]  # fmt: skip
+    assert all(event["beside"] == pytest.approx(1e-3) for event in events if event["event"] == "sample")
+    assert sum(event["event"] == "probe" for event in events) == 2 * MOST_ROUNDS
+
+
+def test_rounds_stop_when_the_time_is_over_but_not_before_the_least(clock: FakeClock) -> None:
+    racers = [racer(clock, "a", 0.1), racer(clock, "b", 0.1)]
+    assert len(samples(run_race(clock, racers, 1.25), "a")) == LEAST_ROUNDS
+    start = clock.now
+    assert LEAST_ROUNDS < len(samples(run_race(clock, racers, 2.2), "a")) < MOST_ROUNDS
+    assert clock.now - start < 2.2
+
+
+def test_a_clearly_beaten_contender_stops_after_the_least_rounds(clock: FakeClock) -> None:
+    events = run_race(clock, [racer(clock, n, s) for n, s in (("a", 1e-3), ("b", 1.1e-3), ("c", 2e-3))], 100)
+    assert [len(samples(events, name)) for name in "abc"] == [MOST_ROUNDS, MOST_ROUNDS, LEAST_ROUNDS]
+
+
+def test_a_lone_winner_needs_no_more_rounds(clock: FakeClock) -> None:
+    events = run_race(clock, [racer(clock, "a", 1e-3), racer(clock, "b", 2e-3)], 100)
+    assert len(samples(events, "a")) == len(samples(events, "b")) == LEAST_ROUNDS
+
+
+def test_one_contender_alone_is_still_measured_well(clock: FakeClock) -> None:
+    assert len(samples(run_race(clock, [racer(clock, "a", 1e-3)], 100), "a")) == MOST_ROUNDS
+
+
+def test_without_contenders_there_is_no_race(clock: FakeClock) -> None:
+    assert run_race(clock, [], 1) == []
+
+
+@pytest.mark.parametrize(
+    ("costs", "seconds", "expected"),
+    [
+        ({"a": 1.0, "b": 1.0}, 12.0, {"a": 6, "b": 6}),
+        ({"a": 1.0, "b": 4.0}, 18.0, {"a": 6, "b": 3}),
+        ({"a": 1.0, "b": 12.0}, 18.0, {"a": 6, "b": 1}),
+        ({"a": 10.0, "b": 10.0}, -1.0, {"a": 1, "b": 1}),
+        ({}, 1.0, {}),
+    ],
+)
+def test_when_the_least_rounds_are_too_dear_the_dearest_give_way(
+    costs: dict[str, float], seconds: float, expected: dict[str, int]
+) -> None:
+    assert affordable(costs, seconds) == expected
