@@ -37,7 +37,7 @@ def show(vector_bytes: int) -> None:
     from building_blocks import measured
     from pairs import pin
 
-    from convbench.kernels.gemm import VECTOR_BYTES
+    from convbench.kernels.simd import VECTOR_BYTES
 
     if vector_bytes != VECTOR_BYTES:
         raise SystemExit(f"convbench uses vectors of {VECTOR_BYTES} bytes where {vector_bytes} were asked for")

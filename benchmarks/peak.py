@@ -16,10 +16,9 @@ from numba import types
 from numba.extending import intrinsic
 from pairs import sample
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty
-from convbench.kernels.simd import Vectors, index, pointer
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
 
 CHAINS = 12  # independent sums: more than latency × ports of any core we know, and all fit 16 registers
 STEPS = 16  # loads go round over so many steps of CHAINS / 2 vectors: 6 KB

@@ -29,7 +29,7 @@ def main(vector_bytes: int) -> int:
     hide(vector_bytes)
     from convbench import suites
     from convbench.algorithm import algorithms
-    from convbench.kernels.gemm import VECTOR_BYTES
+    from convbench.kernels.simd import VECTOR_BYTES
     from convbench.verify import check
 
     assert vector_bytes == VECTOR_BYTES

@@ -11,9 +11,10 @@ import pytest
 from llvmlite import binding
 
 from convbench.algorithm import unit_roundoff
-from convbench.kernels.gemm import TILE_ROWS, VECTOR_BYTES, brgemm, pack_panels, panel_width
+from convbench.kernels.gemm import TILE_ROWS, brgemm, pack_panels, panel_width
 from convbench.kernels.jit import OPTIONS
 from convbench.kernels.layout import ALIGNMENT
+from convbench.kernels.simd import VECTOR_BYTES
 
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -51,8 +52,8 @@ class Product:
                  self.b, self.b_start, self.b_off, self.c, self.c_start, self.c_step, accumulate)  # fmt: skip
 
 
-#: every path: full tiles, tiles of 4, single rows, and all three
-ROWS = [1, 2, 3, 4, 5, 7, 11, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, TILE_ROWS + 6, 2 * TILE_ROWS + 7, 53]
+#: every height of a register tile, odd rows, and shares of several tiles
+ROWS = [*range(1, TILE_ROWS - 1), TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, TILE_ROWS + 6, 2 * TILE_ROWS + 7, 53]
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
@@ -80,6 +81,19 @@ def test_only_the_rows_of_c_are_written(rows: int, dtype: str) -> None:
     untouched = np.ones(product.c.size, bool)
     untouched[product.lanes()] = False
     assert np.isnan(product.c[untouched]).all()
+
+
+@by_dtype
+def test_offsets_may_be_left_out_and_the_next_panel_fetched(dtype: str) -> None:
+    """None is offset 0; a position to fetch, whichever, changes nothing."""
+    product = Product(2 * TILE_ROWS + 3, 7, 1, dtype)
+    product.run(False)
+    want = product.c.copy()
+    for ahead in (0, product.b.size, 1 << 40):
+        product.c[:] = np.nan
+        brgemm(product.rows, product.depth, 1, product.a, product.a_start, None, product.a_step, product.b,
+               product.b_start, None, product.c, product.c_start, product.c_step, False, ahead)  # fmt: skip
+        assert np.array_equal(product.c, want, equal_nan=True)
 
 
 @by_dtype

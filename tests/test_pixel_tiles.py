@@ -10,9 +10,9 @@ import pytest
 from test_gemm import inner_loops
 
 from convbench.algorithm import unit_roundoff
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import OPTIONS, njit
 from convbench.kernels.pixel_tiles import TILES, tile
+from convbench.kernels.simd import VECTOR_BYTES
 
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 SHAPES = [(height, width) for height, widths in TILES.items() for width in widths]

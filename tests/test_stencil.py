@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from convbench.algorithm import unit_roundoff
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import OPTIONS
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.stencil import ROWS, WIDTH, chains, lanes_of, stencil, stencil_add
 
 LANES = VECTOR_BYTES // 4

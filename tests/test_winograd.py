@@ -11,12 +11,11 @@ from convbench.algorithm import get
 from convbench.algorithms import winograd
 from convbench.data import arrays
 from convbench.driver import kernel
-from convbench.kernels.gemm import TILE_ROWS, VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points
 from convbench.kernels.winograd_code import invert_tile, sized, split_line, transform_tiles
-from convbench.kernels.winograd_products import height, multiply_panel, padded
 from convbench.spec import ConvSpec
 
 SIZES = [(m, r) for m in range(1, 8) for r in range(1, 6)]
@@ -169,36 +168,6 @@ def test_vector_code_is_the_matrices(m, r):
     pixels = np.empty((down.m, across.m, lanes))
     invert_once(*sizes, products.ravel(), lanes, pixels.reshape(-1), pixels[0].size)
     np.testing.assert_allclose(pixels, np.einsum("ix,xyl,jy->ijl", A_h, products, A_w), atol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows", [1, 2, 5, 15, 16, 28, 49])
-def test_products_are_the_matrix_product(rows, dtype):
-    depth, width = 5, 2 * VECTOR_BYTES // np.dtype(dtype).itemsize
-    rng = np.random.default_rng(rows)
-    v, u = rng.standard_normal((depth, padded(rows) + 3)).astype(dtype), rng.standard_normal((depth, width))
-    u = u.astype(dtype)
-    m = np.full((padded(rows) + 1, width), np.nan, dtype)
-    multiply_once(rows, depth, v.reshape(-1), v.shape[1], u.reshape(-1), m.reshape(-1))
-    tolerance = 20 * np.finfo(dtype).eps
-    np.testing.assert_allclose(m[:rows], v[:, :rows].T @ u, rtol=tolerance, atol=tolerance)
-    assert np.isnan(m[padded(rows)]).all()
-
-
-@njit
-def multiply_once(rows, depth, v, v_step, u, m):
-    multiply_panel(rows, depth, v, 0, v_step, u, 0, m, 0, 0)
-
-
-def test_rows_are_shared_evenly():
-    for rows in range(1, 200):
-        left, heights = rows, []
-        while left > 0:
-            heights.append(height.py_func(left))
-            left -= heights[-1]
-        assert sum(heights) == padded.py_func(rows)
-        assert max(heights) <= TILE_ROWS
-        assert max(heights) - min(heights) <= 2
 
 
 SPEC = ConvSpec((2, 5, 19, 41), (70, 5, 3, 3), padding=((2, 1), (0, 3)), dilation=(1, 2))

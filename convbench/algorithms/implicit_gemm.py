@@ -69,9 +69,7 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
 
 
 @njit
-def multiply_patches(
-    begin, end, x, filter_size, stride, dilation, before, panels, zero, bias, y, packed, product, slot
-):
+def multiply_patches(begin, end, x, filter_size, stride, dilation, before, panels, bias, y, packed, product, slot):
     """Tasks (n, g, pixel block): pack a slice of the block's patches, one brgemm a panel, next slice; then ``scatter``.
 
     ``slot`` (one int64) says which of the threads' private ``packed`` (threads, depth, rows) and ``product``
@@ -101,12 +99,9 @@ def multiply_patches(
                                a, j * rows)  # fmt: skip
             for panel in range(count_k):
                 b_start = ((g * count_k + panel) * depth + start) * width
-                brgemm(count, some, 1, a, 0, zero, rows, b, b_start, zero, c, panel * rows * width, width, start > 0)
+                brgemm(count, some, 1, a, 0, None, rows, b, b_start, None, c, panel * rows * width, width, start > 0)
         for panel in range(count_k):
             scatter(sums[panel], first, count, P, Q, y, n, g * channels + panel * width, channels, bias)
-
-
-ZERO = np.zeros(1, np.int64)
 
 
 def run(plan, x, state, bias, y, work):
@@ -115,7 +110,7 @@ def run(plan, x, state, bias, y, work):
     before = tuple(b for b, _ in spec.padding)
     tasks = spec.N * spec.groups * -(-prod(spec.output_spatial) // plan.rows)
     parallel(multiply_patches, tasks, plan.threads, x.reshape(spec.input_shape), spec.filter, spec.stride,
-             spec.dilation, before, state, ZERO, operand_or_empty(bias, y), y.reshape(spec.output_shape), packed,
+             spec.dilation, before, state, operand_or_empty(bias, y), y.reshape(spec.output_shape), packed,
              product, private=np.arange(plan.threads).reshape(-1, 1))  # fmt: skip
 
 

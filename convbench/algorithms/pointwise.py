@@ -23,7 +23,7 @@ from convbench.algorithm import Algorithm, phases
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import channel_product, plane_product, vector_product
-from convbench.kernels.gemm import VECTORS
+from convbench.kernels.gemm import PAIR, TILE_ROWS, VECTORS
 from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
 from convbench.kernels.stencil import lanes_of
 from convbench.kernels.threads import parallel
@@ -95,9 +95,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     if form is None or form.scratch:
         by_channels = channels(spec, images, pixels, gathered or pixels, columns, threads)
         if form is None or by_channels.work < form.work:
-            if pixels < channel_product.tile_height(pixels):
-                gathered = gathered or round_up(pixels, line)
-            form = channels(spec, images, pixels, gathered or pixels, columns, threads)
+            form = by_channels
     channels_read = spec.C if columns else spec.N * spec.C
     scratch = round_up(form.scratch, line)
     parts = ((channels_read, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
@@ -134,16 +132,15 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
 
 def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: bool, threads: int) -> Form:
     G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
-    height, panels = channel_product.tile_height(pixels), -(-K // (VECTORS * lanes))
-    tiles = -(-pixels // height)
-    runs = -(-tiles * height // channel_product.RUN)
+    panels, tiles = -(-K // (VECTORS * lanes)), -(-pixels // TILE_ROWS)
+    runs = -(-pixels // channel_product.RUN)
     if threads > 1:
         runs = min(tiles, max(runs, -(-TASKS * threads // (images * G * panels))))
     y_step, plane = (spec.K, 1) if columns else (1, pixels)
-    sizes = np.array([G, C, K, pixels, x_step, height, runs, lanes, y_step, plane], np.int64)
-    work = images * G * panels * tiles * VECTORS * (C * height + TURN_CYCLES)
+    sizes = np.array([G, C, K, pixels, x_step, runs, lanes, y_step, plane], np.int64)
+    work = images * G * panels * VECTORS * (C * round_up(pixels, PAIR) + tiles * TURN_CYCLES)
     return Form(channel_product.multiply_channels, channel_product.pack_channels, images * G * panels * runs, sizes,
-                -(-tiles // runs) * height * VECTORS * lanes, work)  # fmt: skip
+                -(-pixels // runs) * VECTORS * lanes, work)  # fmt: skip
 
 
 def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ a ξ. Filters of size r along one dimension only are F(m, r) along it, so 1-D is
 on each of d_h·d_w phase images, which the gather addresses directly; groups are independent problems.
 
 Blocks of tiles pass through all three phases while they stay in cache (Gelashvili, Shavit & Zlateski 2019,
-arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``winograd_products``,
+arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``brgemm``,
 y ← Aᵀ M A + bias. Prepared filters U are (m + r − 1)²/r² times the filter; the scratch is one block. Error:
 :func:`error`.
 """
@@ -46,7 +46,6 @@ LARGEST = 3 << 18  # … into this. Otherwise V, M and U stream, each ξ for all
 STREAMED = 112
 MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY = 0.85, 0.2  # of peak
 LINE_SECONDS = 2e-8  # to split or write one row of a block in one channel, beyond its bytes
-ZERO = np.zeros(1, np.int64)
 
 
 class Plan(NamedTuple):
@@ -119,7 +118,7 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
     shape = spec.groups, panel_count(spec), plan.products, channels, panel_width(weight.dtype)
     u = aligned_empty(shape, weight.dtype)
     for group, filters in zip(u, weight.reshape(spec.groups, -1, weight[0].size), strict=True):
-        parallel(transform_filters, len(group), plan.threads, by_tap, pack_panels(filters), ZERO, group)
+        parallel(transform_filters, len(group), plan.threads, by_tap, pack_panels(filters), group)
     return u
 
 

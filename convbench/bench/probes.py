@@ -44,10 +44,10 @@ class Probe:
 
 
 @njit
-def _multiply(begin, end, times, rows, depth, a, offset, b, width, c):
+def _multiply(begin, end, times, rows, depth, a, b, width, c):
     for _ in range(begin, end):
         for _ in range(times):
-            brgemm(rows, depth, 1, a, 0, offset, rows, b, 0, offset, c, 0, width, False)
+            brgemm(rows, depth, 1, a, 0, None, rows, b, 0, None, c, 0, width, False)
 
 
 def fma_probe(dtype: str, threads: int, machine: Machine) -> Probe:
@@ -59,7 +59,7 @@ def fma_probe(dtype: str, threads: int, machine: Machine) -> Probe:
     b = aligned_empty((DEPTH * width,), np.dtype(dtype))
     a[:], b[:] = 0.5, 0.25
     products = [aligned_empty((ROWS * width,), np.dtype(dtype)) for _ in range(threads)]
-    arguments: tuple[Any, ...] = (times, ROWS, DEPTH, a, np.zeros(1, np.int64), b, width)
+    arguments: tuple[Any, ...] = (times, ROWS, DEPTH, a, b, width)
     return Probe(
         "fma",
         "flop",

@@ -26,10 +26,9 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import DTypeLike
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty
-from convbench.kernels.simd import Vectors, index, pointer
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
 
 Pair = tuple[ir.Value, ir.Value]
 

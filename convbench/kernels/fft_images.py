@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.lattice import read_line, write_line
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.spectra import multiply_spectra
 
 

@@ -18,11 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from convbench.kernels.fft import copy_block, forward, inverse, lanes, partners, strip, transpose, twiddles
-from convbench.kernels.gemm import VECTOR_BYTES, brgemm
+from convbench.kernels.gemm import brgemm
 from convbench.kernels.jit import njit
 from convbench.kernels.lattice import copy_vector, read_line, write_line
 from convbench.kernels.layout import Part, aligned_empty, round_up
 from convbench.kernels.overlap_save import Tables, Tiling
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.threads import parallel
 from convbench.kernels.transpose import store_transposed
 

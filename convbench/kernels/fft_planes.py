@@ -19,11 +19,11 @@ from typing import NamedTuple
 import numpy as np
 
 from convbench.kernels.fft import copy_block, forward, frequencies, inverse, lanes, roots, strip, transpose, twiddles
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.lattice import read_line, write_line
 from convbench.kernels.layout import Part, aligned_empty
 from convbench.kernels.overlap_save import Tables, Tiling
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.spectra import multiply_spectra, turn
 from convbench.kernels.threads import parallel
 

@@ -1,6 +1,7 @@
-"""brgemm: the batch-reduce matrix product that carries every GEMM-shaped algorithm.
+"""Matrix products in registers: brgemm, and the loop that every GEMM-shaped kernel is made of.
 
-Contract (written before the code; the body may change, this may not)::
+``brgemm``, the batch-reduce product, has output channels in the lanes. Contract (written before the code; the body may
+change, this may not)::
 
     C[m, n] (+)= Σ_{b < batch} Σ_{k < depth} A[b, k, m] · B[b, k, n]        0 ≤ m < rows, 0 ≤ n < NR
 
@@ -8,40 +9,35 @@ Contract (written before the code; the body may change, this may not)::
     B[b, k, n] = b[b_start + b_off[b] + k·NR + n]        packed panel of NR output channels (``pack_panels``)
     C[m, n]    = c[c_start + m·c_step + n]               full NR lanes are written, so c holds NR from every row start
 
-    a, b, c     flat arrays of one dtype, float32 or float64;  a_off, b_off  int64 (batch,)
+    a, b, c     flat arrays of one dtype, float32 or float64
+    a_off, b_off  int64 (batch,), or None: zeros
     accumulate  False: C is written without being read;  True: the sum is added to C
+    ahead       where in b the next call will read, which is fetched at the pace of the products; None: nothing is
     rows, depth, batch ≥ 1, any values: exactly ``rows`` elements of A are read for each (b, k), never more.
 
 NR = two vectors of the host's width (:func:`panel_width`). Accumulators stay in registers over the whole batch.
-The product follows Georganas et al., "High-Performance Deep Learning via a Single Building Block" (IPDPS 2020), §2.
+:func:`products` is its inner loop. Kernels with pixels in the lanes (``pixel_tiles``, ``plane_product``) emit the same
+loop with the roles exchanged, filters broadcast and pixels as vectors, and store their sums in NCHW planes.
+Source: Georganas et al., "High-Performance Deep Learning via a Single Building Block" (IPDPS 2020), §2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from convbench.kernels.jit import chosen_vector_bytes, njit
+from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
 
 VECTORS = 2  # vectors of output channels a tile
-
-
-def _vector_bytes() -> int:
-    """The host's widest vectors, or what ``CONVBENCH_VECTOR_BYTES`` asks for: one machine can try all widths."""
-    features = binding.get_host_cpu_features()
-    widest = 64 if features.get("avx512f") else 32 if features.get("avx") else 16
-    chosen = chosen_vector_bytes() or widest
-    if chosen > widest:
-        raise ValueError(f"CONVBENCH_VECTOR_BYTES={chosen}, but this host's vectors have {widest} bytes")
-    return chosen
-
-
-VECTOR_BYTES = _vector_bytes()
 TILE_ROWS = 14 if VECTOR_BYTES == 64 else 6  # 14·2 accumulators fill 32 registers, 6·2 fill 16
+PAIR = 2  # register tiles have a multiple of it: an odd row costs a broadcast twice, not a tile of its own
 
 
 def panel_width(dtype: np.dtype | type) -> int:
@@ -61,162 +57,123 @@ def pack_panels(matrix: np.ndarray) -> np.ndarray:
     return panels
 
 
-@intrinsic(prefer_literal=True)
-def _tile(typingctx, rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, c_start, c_step, add):
-    """One register tile of ``rows`` (a literal) × NR of the contract, as LLVM vector code."""
-    height = rows.literal_value
-    signature = types.void(rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, c_start, c_step, add)
+Walk = tuple[ir.Value, ir.Value]  # a pointer, and the elements it moves each term
+
+
+def products(
+    vectors: Vectors,
+    sums: Sequence[ir.Value],
+    terms: ir.Value,
+    walks: Sequence[Walk],
+    panel: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
+    last_row: ir.Value | None = None,
+) -> tuple[Sequence[ir.Value], Sequence[ir.Value]]:
+    """Emit sums[m·V + v] += Σ_{j < terms} A_j[m] · B_j[v], terms ≥ 1; gives the walks' ends and the sums.
+
+    A_j lies where the first of ``walks`` is at term j, one element a row; ``last_row`` is where the last row's lies, if
+    not behind the others. ``panel(j, pointers)`` emits the V vectors B_j, and whatever else is done once a term.
+    """
+    builder, count = vectors.builder, len(walks)
+
+    def term(j: ir.Value, carried: Sequence[ir.Value]) -> list[ir.Value]:
+        pointers, totals = carried[:count], carried[count:]
+        columns = panel(j, pointers)
+        rows = len(totals) // len(columns)
+        places = [index(m) for m in range(rows)]
+        if last_row is not None:
+            places[-1] = last_row
+        updated = []
+        for m, place in enumerate(places):  # one broadcast beside its products: all of them first would spill sums
+            factor = vectors.splat(builder.load(builder.gep(pointers[0], [place])))
+            updated += [vectors.fma(factor, column, totals[m * len(columns) + v]) for v, column in enumerate(columns)]
+        return [builder.gep(at, [step]) for at, (_, step) in zip(pointers, walks, strict=True)] + updated
+
+    ended = repeat(builder, terms, [*(start for start, _ in walks), *sums], term)
+    return ended[:count], ended[count:]
+
+
+@intrinsic
+def _tile(
+    typingctx, rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, c_start, c_step, accumulate, ahead,
+    done, pace,
+):  # fmt: skip
+    """One tile of 1 ≤ ``rows`` ≤ TILE_ROWS rows of the contract; fetches b[ahead + done + pace·j] at term j."""
+    signature = types.void(
+        rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, c_start, c_step, accumulate, ahead, done,
+        pace,
+    )  # fmt: skip
 
     def codegen(context, builder, sig, args):
-        element = context.get_data_type(a.dtype)
-        lanes = VECTOR_BYTES // (a.dtype.bitwidth // 8)
-        vector = ir.VectorType(element, lanes)
-        int_ = ir.IntType(64)
-        name = f"llvm.fma.v{lanes}f{a.dtype.bitwidth}"
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-        lane_zero = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-        undefined = ir.Constant(vector, ir.Undefined)
-        zero, one = ir.Constant(int_, 0), ir.Constant(int_, 1)
+        vectors = Vectors(context, builder, a.dtype)
+        NR = VECTORS * vectors.lanes
 
-        def data(position):
-            array = sig.args[position]
-            return context.make_array(array)(context, builder, args[position]).data
+        def at(array, start):
+            return pointer(context, builder, sig.args[array], args[array], start)
 
-        def load_vector(pointer, index):
-            value = builder.load(builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer()))
-            value.align = element_bytes
-            return value
+        def offset(array, i):
+            if isinstance(sig.args[array], types.NoneType):
+                return index(0)
+            return builder.load(builder.gep(at(array, index(0)), [i]))
 
-        def splat(value):
-            return builder.shuffle_vector(
-                builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0)), undefined, lane_zero
-            )
+        a_first, b_first, c_first = at(3, args[4]), at(7, args[8]), at(10, args[11])
+        fetches = not isinstance(ahead, types.NoneType)
+        fetched = [at(7, builder.add(args[14], args[15]))] if fetches else []
 
-        element_bytes = a.dtype.bitwidth // 8
-        depth_, batch_, a_start_, a_step_ = args[1], args[2], args[4], args[6]
-        b_start_, c_start_, c_step_ = args[8], args[11], args[12]
-        a_data = builder.gep(data(3), [a_start_])
-        b_data = builder.gep(data(7), [b_start_])
-        a_off_, b_off_ = data(5), data(9)
-        tiles = [(m, v) for m in range(height) for v in range(VECTORS)]
+        def panel(_, pointers):
+            if fetches:
+                vectors.prefetch(pointers[2], level=2)
+            return [vectors.load(pointers[1], index(v * vectors.lanes)) for v in range(VECTORS)]
 
-        entry = builder.block
-        batch_loop = builder.append_basic_block("batch")
-        depth_loop = builder.append_basic_block("depth")
-        batch_next = builder.append_basic_block("batch.next")
-        finish = builder.append_basic_block("finish")
-        builder.branch(batch_loop)
+        def emit(height):
+            last_row = builder.sub(args[0], index(1))
 
-        builder.position_at_end(batch_loop)
-        i = builder.phi(int_)
-        i.add_incoming(zero, entry)
-        outer = [builder.phi(vector) for _ in tiles]
-        for phi in outer:
-            phi.add_incoming(ir.Constant(vector, [0.0] * lanes), entry)
-        a_batch = builder.gep(a_data, [builder.load(builder.gep(a_off_, [i]))])
-        b_batch = builder.gep(b_data, [builder.load(builder.gep(b_off_, [i]))])
-        builder.branch(depth_loop)
+            def reduce(i, carried):
+                walks = [
+                    (builder.gep(a_first, [offset(5, i)]), args[6]),
+                    (builder.gep(b_first, [offset(9, i)]), index(NR)),
+                    *((at, args[16]) for at in carried[: len(fetched)]),
+                ]
+                ends, sums = products(vectors, carried[len(fetched) :], args[1], walks, panel, last_row)
+                return [*ends[2:], *sums]
 
-        builder.position_at_end(depth_loop)
-        k = builder.phi(int_)
-        k.add_incoming(zero, batch_loop)
-        a_row = builder.phi(a_batch.type)
-        a_row.add_incoming(a_batch, batch_loop)
-        b_row = builder.phi(b_batch.type)
-        b_row.add_incoming(b_batch, batch_loop)
-        sums = [builder.phi(vector) for _ in tiles]
-        for phi, start in zip(sums, outer, strict=True):
-            phi.add_incoming(start, batch_loop)
-        weights = [load_vector(b_row, ir.Constant(int_, v * lanes)) for v in range(VECTORS)]
-        updated = []
-        for m in range(height):  # one broadcast beside its products: all of them first would spill accumulators
-            pixel = splat(builder.load(builder.gep(a_row, [ir.Constant(int_, m)])))
-            updated += [builder.call(fma, [pixel, weights[v], sums[m * VECTORS + v]]) for v in range(VECTORS)]
-        k_next = builder.add(k, one)
-        k.add_incoming(k_next, depth_loop)
-        a_row.add_incoming(builder.gep(a_row, [a_step_]), depth_loop)
-        b_row.add_incoming(builder.gep(b_row, [ir.Constant(int_, VECTORS * lanes)]), depth_loop)
-        for phi, value in zip(sums, updated, strict=True):
-            phi.add_incoming(value, depth_loop)
-        builder.cbranch(builder.icmp_signed("<", k_next, depth_), depth_loop, batch_next)
+            zeros = [ir.Constant(vectors.type, [0.0] * vectors.lanes)] * (height * VECTORS)
+            sums = repeat(builder, args[2], [*fetched, *zeros], reduce)[len(fetched) :]
 
-        builder.position_at_end(batch_next)
-        i_next = builder.add(i, one)
-        i.add_incoming(i_next, batch_next)
-        for phi, value in zip(outer, updated, strict=True):
-            phi.add_incoming(value, batch_next)
-        builder.cbranch(builder.icmp_signed("<", i_next, batch_), batch_loop, finish)
+            def store(m, adds):
+                row = builder.gep(c_first, [builder.mul(args[12], index(m))])
+                for v in range(VECTORS):
+                    value, place = sums[m * VECTORS + v], index(v * vectors.lanes)
+                    vectors.store(builder.fadd(vectors.load(row, place), value) if adds else value, row, place)
 
-        builder.position_at_end(finish)
-        c_row = builder.gep(data(10), [c_start_])
-        with builder.if_else(cgutils.is_not_null(builder, args[13])) as (accumulate, overwrite):
-            for block, reads in ((accumulate, True), (overwrite, False)):
-                with block:
-                    for (m, v), value in zip(tiles, updated, strict=True):
-                        index = builder.add(builder.mul(c_step_, ir.Constant(int_, m)), ir.Constant(int_, v * lanes))
-                        total = builder.fadd(load_vector(c_row, index), value) if reads else value
-                        target = builder.bitcast(builder.gep(c_row, [index]), vector.as_pointer())
-                        builder.store(total, target, align=element_bytes)
+            with builder.if_else(cgutils.is_not_null(builder, args[13])) as (added, written):
+                for block, adds in ((added, True), (written, False)):
+                    with block:
+                        for m in range(height - 1):
+                            store(m, adds)
+                        with builder.if_then(builder.icmp_signed("==", args[0], index(height)), likely=True):
+                            store(height - 1, adds)
+
+        for height in range(PAIR, TILE_ROWS + 1, PAIR):
+            fits = builder.icmp_signed("<=", args[0], index(height))
+            enough = builder.icmp_signed(">", args[0], index(height - PAIR))
+            with builder.if_then(builder.and_(fits, enough)):
+                emit(height)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
 @njit
-def brgemm(rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, c_start, c_step, accumulate):
-    """The contract above: full tiles of ``TILE_ROWS`` rows, then tiles of 4, then single rows."""
+def brgemm(
+    rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, c_start, c_step, accumulate, ahead=None
+):
+    """The contract above: equal shares of the rows, each a register tile's."""
+    tiles = -(-rows // TILE_ROWS)
+    pace = -(-VECTORS * VECTOR_BYTES // (a.itemsize * tiles))
     m = 0
-    while rows - m >= TILE_ROWS:
-        _tile(
-            TILE_ROWS,
-            depth,
-            batch,
-            a,
-            a_start + m,
-            a_off,
-            a_step,
-            b,
-            b_start,
-            b_off,
-            c,
-            c_start + m * c_step,
-            c_step,
-            accumulate,
-        )
-        m += TILE_ROWS
-    while rows - m >= 4:
-        _tile(
-            4,
-            depth,
-            batch,
-            a,
-            a_start + m,
-            a_off,
-            a_step,
-            b,
-            b_start,
-            b_off,
-            c,
-            c_start + m * c_step,
-            c_step,
-            accumulate,
-        )
-        m += 4
-    while m < rows:
-        _tile(
-            1,
-            depth,
-            batch,
-            a,
-            a_start + m,
-            a_off,
-            a_step,
-            b,
-            b_start,
-            b_off,
-            c,
-            c_start + m * c_step,
-            c_step,
-            accumulate,
-        )
-        m += 1
+    for tile in range(tiles):
+        share = -(-(rows - m) // (tiles - tile))
+        share = min(share + share % PAIR, rows - m)
+        _tile(share, depth, batch, a, a_start + m, a_off, a_step, b, b_start, b_off, c, c_start + m * c_step, c_step,
+              accumulate, ahead, tile * depth * batch * pace, pace)  # fmt: skip
+        m += share

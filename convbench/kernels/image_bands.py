@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.layout import round_up
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.spec import ConvSpec
 
 ROWS = 7  # divides 112, 56, 28, 14 and 7; 7·2 accumulators, 4 weights and pixels fit 32 registers

@@ -27,11 +27,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.image_bands import LENGTHS, ROWS, WIDTH, Geometry
 from convbench.kernels.jit import njit
 from convbench.kernels.lines import clear_line
-from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 NARROW = 256  # rows up to this length are fetched ahead: the hardware follows longer ones by itself
 ACROSS = {len(lengths): across for across, lengths in LENGTHS.items()}

@@ -22,9 +22,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
-from convbench.kernels.simd import Vectors, index, pointer
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
 from convbench.spec import ConvSpec
 
 Triple = tuple[int, int, int]

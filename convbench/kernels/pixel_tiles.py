@@ -14,9 +14,9 @@ Contract (written before the code)::
                  ℓ, lines[vector + v] ≤ ℓ < lines[vector + v + 1]: the lanes i with bit i of masks[ℓ] go to
                  y[y_start + m·y_plane + places[ℓ] + i]
 
-``terms`` ≥ 1; a vector has one line or more. Nothing else is read or written. Lanes along the pixels waste none where
-a group has few output channels, and need no transposition; each weight is one broadcast from memory, each pixel vector
-is loaded once for M channels (Zhang, Franchetti & Low 2018, arXiv:1809.10170, §3).
+``terms`` ≥ 1; a vector has one line or more. Nothing else is read or written. The loop is ``gemm.products``, filters
+broadcast: lanes along the pixels waste none where a group has few output channels, and need no transposition (Zhang,
+Franchetti & Low 2018, arXiv:1809.10170, §3).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from __future__ import annotations
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import VECTOR_BYTES
-from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.gemm import products
+from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 # height -> widths: sums, pixels and one weight fit the 32 registers of AVX-512, or the 16 of narrower vectors
 TILES = {8: (3, 2, 1), 4: (4, 2, 1), 2: (6, 2, 1)} if VECTOR_BYTES == 64 else {4: (3, 2, 1), 2: (4, 2, 1)}
@@ -83,41 +83,21 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output):
         start.add_incoming(splats[m], anew_end)
         starts.append(start)
 
-    entry = builder.block
-    loop, done = builder.append_basic_block("terms"), builder.append_basic_block("done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    j = builder.phi(INDEX)
-    j.add_incoming(index(0), entry)
-    weight = builder.phi(w.type)
-    weight.add_incoming(w, entry)
-    totals = [builder.phi(vectors.type) for _ in tile]
-    for phi, start in zip(totals, starts, strict=True):
-        phi.add_incoming(start, entry)
-    source = builder.gep(x, [builder.load(builder.gep(offsets, [j]))])
-    pixels = [vectors.load(source, index(v * vectors.lanes)) for v in range(V)]
-    updated = []
-    vectors.prefetch(builder.gep(weight, [index(M * AHEAD)]))
-    for m in range(M):  # one broadcast beside its products: all of them first would spill sums
-        factor = vectors.splat(builder.load(builder.gep(weight, [index(m)])))
-        updated += [vectors.fma(factor, pixels[v], totals[m * V + v]) for v in range(V)]
-    for phi, value in zip(totals, updated, strict=True):
-        phi.add_incoming(value, loop)
-    weight.add_incoming(builder.gep(weight, [index(M)]), loop)
-    j_next = builder.add(j, index(1))
-    j.add_incoming(j_next, loop)
-    builder.cbranch(builder.icmp_signed("<", j_next, terms), loop, done)
-    builder.position_at_end(done)
+    def pixels(j, pointers):
+        vectors.prefetch(builder.gep(pointers[0], [index(M * AHEAD)]))
+        source = builder.gep(x, [builder.load(builder.gep(offsets, [j]))])
+        return [vectors.load(source, index(v * vectors.lanes)) for v in range(V)]
 
+    _, totals = products(vectors, starts, terms, [(w, index(M))], pixels)
     with builder.if_else(finish) as (write, keep):
         with keep:
-            for value, (m, v) in zip(updated, tile, strict=True):
+            for value, (m, v) in zip(totals, tile, strict=True):
                 vectors.store(value, sums, index((m * V + v) * vectors.lanes))
         with write:
             line = first_line
             for v in range(V):
                 end = builder.load(builder.gep(lines, [index(v + 1)]))
-                _store_lines(builder, vectors, updated[v::V], y, y_plane, line, end, masks, places, valid)
+                _store_lines(builder, vectors, totals[v::V], y, y_plane, line, end, masks, places, valid)
                 line = end
 
 

@@ -10,8 +10,8 @@ Contract of one tile (``_tile``), HEIGHT channels × ``width`` vectors of L pixe
              or such a panel itself: x_step = width·L, every lane read
     w        depth · height packed weights, the channels of one c side by side (:func:`pack_planes`)
 
-Nothing beyond rows and cols of x, bias and y is touched. The first channels of every tile of pixels read the tensor
-and leave the panel behind; all other channels find their pixels in the L1 cache, a vector apart.
+Nothing beyond rows and cols of x, bias and y is touched. The loop is ``gemm.products``. The first channels of every
+tile of pixels read the tensor and leave the panel behind; all other channels find their pixels in the L1 cache.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.gemm import products
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty, round_up
-from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
 
 HEIGHT = 8 if VECTOR_BYTES == 64 else 4  # 8·3 sums fill 32 registers, 4·3 fill 16
 WIDTH = 3
@@ -75,49 +75,24 @@ def _tile(
         last = vectors.mask(index(0), builder.sub(cols_, index((wide - 1) * lanes)))
         masks = [None] * (wide - 1) + [last]
         step = x_step_ if keeps else index(wide * lanes)
-        tile = [(k, v) for k in range(tall) for v in range(wide)]
-        starts = [
-            pointer(context, builder, sig.args[array], args[array], start)
-            for array, start in ((4, args[5]), (7, args[8]), (9, args[10]))
-        ]
+        w_first, x_first, kept, y_first = (
+            pointer(context, builder, sig.args[array], args[array], args[array + 1]) for array in (7, 4, 9, 13)
+        )
 
-        y_first = pointer(context, builder, sig.args[13], args[13], args[14])
-
-        entry, body, done = builder.block, builder.append_basic_block("depth"), builder.append_basic_block("store")
-        builder.branch(body)
-        builder.position_at_end(body)
-        c = builder.phi(INDEX)
-        c.add_incoming(index(0), entry)
-        x_row, w_row, kept = (builder.phi(start.type) for start in starts)
-        for phi, start in zip((x_row, w_row, kept), starts, strict=True):
-            phi.add_incoming(start, entry)
-        sums = {at: builder.phi(vectors.type) for at in tile}
-        zero = ir.Constant(vectors.type, [0.0] * lanes)
-        for phi in sums.values():
-            phi.add_incoming(zero, entry)
-        pixels = []
-        for v in range(wide):
-            pixels.append(vectors.load(x_row, index(v * lanes), masks[v] if keeps else None))
+        def pixels(_, pointers):
+            x_row = pointers[1]
+            row = [vectors.load(x_row, index(v * lanes), masks[v] if keeps else None) for v in range(wide)]
             if keeps:
-                vectors.store(pixels[v], kept, index(v * lanes))
-        if keeps:
-            ahead = builder.gep(x_row, [builder.mul(step, index(AHEAD))])
-            for v in range(wide):
-                vectors.prefetch(builder.gep(ahead, [index(v * lanes)]))
-        updated = {}
-        for k in range(tall):
-            weight = vectors.splat(builder.load(builder.gep(w_row, [index(k)])))
-            for v in range(wide):
-                updated[k, v] = vectors.fma(weight, pixels[v], sums[k, v])
-        c_next = builder.add(c, index(1))
-        c.add_incoming(c_next, body)
-        for phi, count in ((x_row, step), (w_row, index(tall)), (kept, index(wide * lanes))):
-            phi.add_incoming(builder.gep(phi, [count]), body)
-        for at in tile:
-            sums[at].add_incoming(updated[at], body)
-        builder.cbranch(builder.icmp_signed("<", c_next, depth_), body, done)
+                ahead = builder.gep(x_row, [builder.mul(step, index(AHEAD))])
+                for v in range(wide):
+                    vectors.store(row[v], pointers[2], index(v * lanes))
+                    vectors.prefetch(builder.gep(ahead, [index(v * lanes)]))
+            return row
 
-        builder.position_at_end(done)
+        walks = [(w_first, index(tall)), (x_first, step), (kept, index(wide * lanes))]
+        zeros = [ir.Constant(vectors.type, [0.0] * lanes)] * (tall * wide)
+        _, sums = products(vectors, zeros, depth_, walks, pixels)
+
         bias_first = pointer(context, builder, sig.args[11], args[11], args[12])
         for k in range(tall):
             with builder.if_then(builder.icmp_signed("<", index(k), rows_)):
@@ -126,11 +101,11 @@ def _tile(
                     with first:
                         start = vectors.splat(builder.load(builder.gep(bias_first, [index(k)])))
                         for v in range(wide):
-                            vectors.store(builder.fadd(updated[k, v], start), y_row, index(v * lanes), masks[v])
+                            vectors.store(builder.fadd(sums[k * wide + v], start), y_row, index(v * lanes), masks[v])
                     with later:
                         for v in range(wide):
                             start = vectors.load(y_row, index(v * lanes), masks[v])
-                            vectors.store(builder.fadd(updated[k, v], start), y_row, index(v * lanes), masks[v])
+                            vectors.store(builder.fadd(sums[k * wide + v], start), y_row, index(v * lanes), masks[v])
         return context.get_dummy_value()
 
     return signature, codegen

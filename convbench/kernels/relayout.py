@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.threads import parallel
 from convbench.kernels.transpose import store_transposed
 from convbench.layouts import BLOCK

@@ -5,14 +5,26 @@ Masked lanes touch no memory, so a vector may overhang an array as long as its m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils
 
-from convbench.kernels.gemm import VECTOR_BYTES
+from convbench.kernels.jit import chosen_vector_bytes
 
+
+def _vector_bytes() -> int:
+    """The host's widest vectors, or what ``CONVBENCH_VECTOR_BYTES`` asks for: one machine can try all widths."""
+    features = binding.get_host_cpu_features()
+    widest = 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+    chosen = chosen_vector_bytes() or widest
+    if chosen > widest:
+        raise ValueError(f"CONVBENCH_VECTOR_BYTES={chosen}, but this host's vectors have {widest} bytes")
+    return chosen
+
+
+VECTOR_BYTES = _vector_bytes()
 INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
 
@@ -24,6 +36,28 @@ def index(value: int) -> ir.Constant:
 def pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, start: ir.Value) -> ir.Value:
     """Address of element ``start`` of a Numba array."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
+
+
+def repeat(
+    builder: ir.IRBuilder,
+    count: ir.Value,
+    carried: Sequence[ir.Value],
+    body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
+) -> Sequence[ir.Value]:
+    """Emit ``for i in range(count): carried = body(i, carried)``, count ≥ 1; gives the values after the last."""
+    before, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("loop.done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    i = builder.phi(INDEX)
+    held = [builder.phi(value.type) for value in carried]
+    updated = body(i, held)
+    following = builder.add(i, index(1))
+    for phi, start, value in zip([i, *held], [index(0), *carried], [following, *updated], strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+    builder.position_at_end(done)
+    return updated
 
 
 class Vectors:

@@ -12,9 +12,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from convbench.kernels.fft import Complex
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
-from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 ROWS = 4  # output channels a register tile: 4·4 accumulators and the operands' vectors stay in registers
 

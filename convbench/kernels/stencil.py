@@ -25,9 +25,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
-from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 ROWS = 7  # divides 112, 56, 28, 14 and 7; 7·2 accumulators, 3 weights and a pixel vector fit 32 registers
 WIDTH = 2 if VECTOR_BYTES == 64 else 1  # vectors a tile; 7·1, 3 and 1 fit the 16 registers of narrower hosts

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, round_up, scratch_bytes
 from convbench.kernels.pixel_tiles import TILES, tile
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.strips import Strip, numbers, pack_strip, strip_lines, strip_of, strip_offsets, unpacked
 from convbench.kernels.threads import parallel
 from convbench.reductions import lift

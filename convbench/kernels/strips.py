@@ -19,10 +19,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import ALIGNMENT
-from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 from convbench.spec import ConvSpec
 
 CHUNK = 8192  # elements of the input that are packed vector column by vector column: they stay in L1

@@ -17,10 +17,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import VECTOR_BYTES
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty, round_up
-from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 SUMS = 8
 STREAMS = 4

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convbench.kernels.gemm import VECTOR_BYTES, VECTORS, brgemm, panel_width
+from convbench.kernels.gemm import PAIR, VECTORS, brgemm, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.transpose import store_transposed
 from convbench.kernels.winograd import Transform
 from convbench.kernels.winograd_code import invert_tile, split_line, transform_tiles
-from convbench.kernels.winograd_products import multiply_panel, padded
 from convbench.spec import ConvSpec
 
 TRANSFORM, MULTIPLY, INVERT = 1, 2, 4  # phases of a unit
@@ -70,7 +70,7 @@ class Grid(NamedTuple):
         channels = spec.weight_shape[1]
         step = round_up(block_strips * block_columns, lanes)
         v_step = channels * step + lanes  # room for an overhanging vector; ξ apart by no multiple of 4096 bytes
-        m_step = padded.py_func(block_strips * block_columns) * panel_width(spec.np_dtype) + lanes
+        m_step = block_strips * block_columns * panel_width(spec.np_dtype) + lanes
         run = min(block_strips, tile_rows), min(block_columns, tile_columns)
         element = (run[0] + (rows.alpha - 1) // rows.m) * run[1] + lanes
         pixel_row = round_up(max(CHUNK * columns.m, lanes), lanes) * lanes
@@ -108,7 +108,7 @@ class Grid(NamedTuple):
     def multiplied(self) -> int:
         """Rows of each ξ's matrix products, of all blocks of a group together."""
         heights, widths = shares(self.strips, self.block_strips), shares(self.columns, self.block_columns)
-        return sum(i * j * padded.py_func(height * width) for height, i in heights for width, j in widths)
+        return sum(i * j * round_up(height * width, PAIR) for height, i in heights for width, j in widths)
 
     def record(self) -> np.ndarray:
         """What kernels get: one record of int64 fields, which Numba unboxes as a single pointer."""
@@ -126,18 +126,17 @@ def shares(total: int, size: int) -> list[tuple[int, int]]:
 
 
 @njit
-def transform_filters(begin, end, nested, panels, zero, u):
+def transform_filters(begin, end, nested, panels, u):
     """U[panel, ξ, c, n] = (G w Gᵀ)_ξ of panels ``begin`` … ``end`` − 1: a brgemm a channel, ξ its rows, taps its depth.
 
-    nested (R·S, products) flat: (G_h ⊗ G_w)ᵀ; panels (…, C/G·R·S, NR): the filters packed; u (…, ξ, C/G, NR);
-    zero: int64 [0].
+    nested (R·S, products) flat: (G_h ⊗ G_w)ᵀ; panels (…, C/G·R·S, NR): the filters packed; u (…, ξ, C/G, NR).
     """
     _, products, channels, width = u.shape
     taps = nested.size // products
     filters, result = panels.reshape(panels.size), u.reshape(u.size)
     for panel in range(begin, end):
         for c in range(channels):
-            brgemm(products, taps, 1, nested, 0, zero, products, filters, (panel * channels + c) * taps * width, zero,
+            brgemm(products, taps, 1, nested, 0, None, products, filters, (panel * channels + c) * taps * width, None,
                    result, (panel * products * channels + c) * width, channels * width, False)  # fmt: skip
 
 
@@ -291,7 +290,8 @@ def convolve_tiles(begin, end, which, rows, columns, grids, x, u, bias, y, work)
                     jump = products if panel + 1 < last else 1 - (last - 1 - first) * products
                     c = ((panel - first) * products + xi) * grid.m_step
                     following = b + jump * depth * width
-                    multiply_panel(tiles, depth, v, xi * grid.v_step, grid.step, filters, b, m, c, following)
+                    brgemm(tiles, depth, 1, v, xi * grid.v_step, None, grid.step, filters, b, None, m, c, width, False,
+                           following)  # fmt: skip
         if which & INVERT:
             for panel in range(first, last):
                 start = (panel - first) * products * grid.m_step
