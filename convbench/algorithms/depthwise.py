@@ -13,11 +13,12 @@ Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, terms
+from convbench.algorithm import Algorithm, phases, terms
 from convbench.kernels.image_bands import Blocks, Geometry, bands, blocks
 from convbench.kernels.image_stencil import correlate_bands
 from convbench.kernels.jit import njit
@@ -39,6 +40,7 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+PAD, MULTIPLY = 1, 2  # phases of a window
 EFFICIENCY = 0.45  # of peak inside full tiles
 LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
 BAND_SECONDS = 5e-8  # what a tile of rows costs beside its products
@@ -108,15 +110,38 @@ def workspace(plan: Plan) -> int:
 
 
 def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
-    taps, threads, own = state.taps, plan.threads, len(work) // plan.threads
-    bias, x, y = state.no_bias if bias is None else bias, x.reshape(-1), y.reshape(-1)
-    private = [work[t * own : (t + 1) * own] for t in range(threads)]
+    own = len(work) // plan.threads
+    private = [work[t * own : (t + 1) * own] for t in range(plan.threads)]
+    kernel, operands = arguments(plan, PAD + MULTIPLY, x, state, bias, y)
+    parallel(kernel, state.tasks, plan.threads, *operands, private=private)
+
+
+def arguments(plan: Plan, which: int, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The kernel, and what it takes between its tasks and its scratch."""
+    taps, bias, x, y = state.taps, state.no_bias if bias is None else bias, x.reshape(-1), y.reshape(-1)
     if isinstance(taps, Blocks):
-        parallel(correlate_bands, state.tasks, threads, x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y,
-                 state.bands, state.numbers, state.apart, private=private)  # fmt: skip
-    else:
-        parallel(convolve_blocks, state.tasks, threads, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias,
-                 y, state.blocks, state.numbers, private=private)  # fmt: skip
+        return correlate_bands, (x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y, state.bands,
+                                 state.numbers, state.apart)  # fmt: skip
+    return convolve_blocks, (which, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias, y, state.blocks,
+                             state.numbers)  # fmt: skip
+
+
+def phase(which: int) -> Callable[..., None]:
+    """One phase of one window, to be timed apart from the other; an image read in place has no padding to do."""
+
+    def step(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, task: int) -> None:
+        kernel, operands = arguments(plan, which, x, state, bias, y)
+        if plan.window is not None:
+            kernel(task, task + 1, *operands, work)
+        elif which == MULTIPLY:
+            kernel(0, state.tasks, *operands, work)
+
+    return step
+
+
+def windows(plan: Plan) -> int:
+    """Blocks whose phases are timed one after the other."""
+    return 1 if plan.window is None else plan.spec.N * plan.spec.C * plan.window.blocks
 
 
 def executed_flop(plan: Plan) -> float:
@@ -139,7 +164,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 depthwise = Algorithm(
     name="depthwise",
-    run=run,
+    run=phases(pad=phase(PAD), multiply=phase(MULTIPLY), blocks=windows, fused=run),
     supports=supports,
     plan=plan,
     prepare=prepare,
@@ -151,8 +176,11 @@ depthwise = Algorithm(
 
 
 @njit
-def convolve_blocks(begin, end, x, C, weight, offsets, counts, bias, y, blocks, numbers, scratch):
-    """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window."""
+def convolve_blocks(begin, end, which, x, C, weight, offsets, counts, bias, y, blocks, numbers, scratch):
+    """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window.
+
+    which: sum of the phases to run; without PAD the window is the one that the scratch holds.
+    """
     window, padded = unpacked(numbers), scratch.view(x.dtype)
     O, P, Q = window.output
     K = bias.size
@@ -161,7 +189,10 @@ def convolve_blocks(begin, end, x, C, weight, offsets, counts, bias, y, blocks, 
         channel = task // blocks
         n, c = channel // C, channel % C
         o, p, q, rows, cols = block_at(window, task % blocks)
-        pad_window(x, channel, o, p, q, rows, window, padded)
+        if which & PAD:
+            pad_window(x, channel, o, p, q, rows, window, padded)
+        if not which & MULTIPLY:
+            continue
         tile_rows, tile_cols, last, y_step = tiling(window, rows, cols, Q)
         for k in range(c * (K // C), (c + 1) * (K // C)):
             y_start = (((n * K + k) * O + o) * P + p) * Q + q

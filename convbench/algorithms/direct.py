@@ -13,17 +13,19 @@ Memory: one strip and its partial sums a thread; ``workspace_limit`` shortens th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from convbench.algorithm import Algorithm
+from convbench.algorithm import Algorithm, phases
+from convbench.algorithms import depthwise as stencils
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import strip_products
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.pixel_tiles import TILES
-from convbench.kernels.strip_products import StripPlan, pack_weights, plan_strips, scratch_parts
+from convbench.kernels.strip_products import MULTIPLY, PAD, StripPlan, pack_weights, plan_strips, scratch_parts
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
@@ -49,8 +51,24 @@ def workspace(plan: Plan) -> int:
 
 
 def run(plan, x, state, bias, y, work):
-    convolve = strip_products.convolve if isinstance(plan, StripPlan) else depthwise.run
+    convolve = strip_products.convolve if isinstance(plan, StripPlan) else stencils.run
     convolve(plan, x, state, bias, y, work)
+
+
+def phase(which: int) -> Callable[..., None]:
+    """One phase of one task, to be timed apart from the other."""
+
+    def step(plan, x, state, bias, y, work, task):
+        if isinstance(plan, StripPlan):
+            strip_products.phase(plan, which, task, strip_products.operands(plan, x, state, bias, y), work)
+        else:
+            stencils.phase(which)(plan, x, state, bias, y, work, task)
+
+    return step
+
+
+def tasks(plan: Plan) -> int:
+    return strip_products.tasks(plan) if isinstance(plan, StripPlan) else stencils.windows(plan)
 
 
 def executed_flop(plan: Plan) -> float:
@@ -72,7 +90,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 direct = Algorithm(
     name="direct",
-    run=run,
+    run=phases(pad=phase(PAD), multiply=phase(MULTIPLY), blocks=tasks, fused=run),
     plan=plan,
     prepare=prepare,
     workspace=workspace,

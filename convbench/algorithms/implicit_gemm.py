@@ -10,12 +10,13 @@ hundred KB; ``workspace_limit`` shortens the block. Error: the direct sum's (``a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, Unsupported, terms
+from convbench.algorithm import Algorithm, Unsupported, phases, terms
 from convbench.kernels.gemm import brgemm, pack_panels, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
@@ -28,6 +29,7 @@ from convbench.spec import ConvSpec
 
 ROWS = (112, 56, 28, 14, 4, 1)  # pixels a block, the most that fits: every panel is read once a block
 DEPTH = 512  # rows of the patch matrix packed at a time: 512 × 112 float32 stay in L2
+PACK, MULTIPLY, WRITE = 1, 2, 4  # phases of a block
 EFFICIENCY = 0.5  # of peak inside full tiles
 
 
@@ -69,49 +71,82 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
 
 
 @njit
-def multiply_patches(begin, end, x, filter_size, stride, dilation, before, panels, bias, y, packed, product, slot):
-    """Tasks (n, g, pixel block): pack a slice of the block's patches, one brgemm a panel, next slice; then ``scatter``.
+def multiply_patches(
+    begin, end, which, parts, x, filter_size, stride, dilation, before, panels, bias, y, slice_, private
+):  # fmt: skip
+    """Tasks (n, g, pixel block): of each of the depth's ``parts`` (first, end), pack its patches, one brgemm a panel.
 
-    ``slot`` (one int64) says which of the threads' private ``packed`` (threads, depth, rows) and ``product``
-    (threads, panels, rows, NR) is ours.
+    which: sum of the phases to run; WRITE follows the depth's last part. private: packed (slice_, rows) and product
+    (panels, rows, NR).
     """
+    packed, product = private
     G, count_k, depth, width = panels.shape
     _, _, O, P, Q = y.shape
     taps = filter_size[0] * filter_size[1] * filter_size[2]
     channels, inputs = y.shape[1] // G, depth // taps
-    _, slice_, rows = packed.shape
+    _, rows, _ = product.shape
     pixels = O * P * Q
     blocks = -(-pixels // rows)
-    mine, sums = packed[slot[0]], product[slot[0]]
-    a, b, c = mine.reshape(mine.size), panels.reshape(panels.size), sums.reshape(sums.size)
+    a, b, c = packed.reshape(packed.size), panels.reshape(panels.size), product.reshape(product.size)
     for task in range(begin, end):
         rest, block = divmod(task, blocks)
         n, g = divmod(rest, G)
         first = block * rows
         count = min(rows, pixels - first)
-        for start in range(0, depth, slice_):
+        for part in range(parts[0], parts[1]):
+            start = part * slice_
             some = min(slice_, depth - start)
-            for j in range(some):
-                channel, tap = divmod(start + j, taps)
-                rest, s = divmod(tap, filter_size[2])
-                t, r = divmod(rest, filter_size[1])
-                copy_patch_row(x, n, g * inputs + channel, (t, r, s), stride, dilation, before, (O, P, Q), first, count,
-                               a, j * rows)  # fmt: skip
+            if which & PACK:
+                for j in range(some):
+                    channel, tap = divmod(start + j, taps)
+                    rest, s = divmod(tap, filter_size[2])
+                    t, r = divmod(rest, filter_size[1])
+                    copy_patch_row(x, n, g * inputs + channel, (t, r, s), stride, dilation, before, (O, P, Q), first,
+                                   count, a, j * rows)  # fmt: skip
+            if which & MULTIPLY:
+                for panel in range(count_k):
+                    b_start = ((g * count_k + panel) * depth + start) * width
+                    brgemm(count, some, 1, a, 0, None, rows, b, b_start, None, c, panel * rows * width, width,
+                           start > 0)  # fmt: skip
+        if which & WRITE and parts[1] * slice_ >= depth:
             for panel in range(count_k):
-                b_start = ((g * count_k + panel) * depth + start) * width
-                brgemm(count, some, 1, a, 0, None, rows, b, b_start, None, c, panel * rows * width, width, start > 0)
-        for panel in range(count_k):
-            scatter(sums[panel], first, count, P, Q, y, n, g * channels + panel * width, channels, bias)
+                scatter(product[panel], first, count, P, Q, y, n, g * channels + panel * width, channels, bias)
+
+
+def slices(plan: Plan) -> int:
+    """Parts of the depth that are packed one at a time."""
+    return -(-terms(plan.spec) // DEPTH)
+
+
+def arguments(plan, x, state, bias, y):
+    """What ``multiply_patches`` takes between its parts of the depth and its scratch."""
+    spec = plan.lifted
+    before = tuple(b for b, _ in spec.padding)
+    return (x.reshape(spec.input_shape), spec.filter, spec.stride, spec.dilation, before, state,
+            operand_or_empty(bias, y), y.reshape(spec.output_shape), DEPTH)  # fmt: skip
+
+
+def tasks(plan: Plan) -> int:
+    spec = plan.spec
+    return spec.N * spec.groups * -(-prod(spec.output_spatial) // plan.rows)
 
 
 def run(plan, x, state, bias, y, work):
-    spec = plan.lifted
-    packed, product = carve(work, parts(plan))
-    before = tuple(b for b, _ in spec.padding)
-    tasks = spec.N * spec.groups * -(-prod(spec.output_spatial) // plan.rows)
-    parallel(multiply_patches, tasks, plan.threads, x.reshape(spec.input_shape), spec.filter, spec.stride,
-             spec.dilation, before, state, operand_or_empty(bias, y), y.reshape(spec.output_shape), packed,
-             product, private=np.arange(plan.threads).reshape(-1, 1))  # fmt: skip
+    private = list(zip(*carve(work, parts(plan)), strict=True))
+    parallel(multiply_patches, tasks(plan), plan.threads, PACK + MULTIPLY + WRITE, (0, slices(plan)),
+             *arguments(plan, x, state, bias, y), private=private)  # fmt: skip
+
+
+def phase(which: int) -> Callable[..., None]:
+    """One phase of one block and part of its depth, to be timed apart from the others."""
+
+    def step(plan, x, state, bias, y, work, block):
+        task, part = divmod(block, slices(plan))
+        packed, product = carve(work, parts(plan))
+        multiply_patches(task, task + 1, which, (part, part + 1), *arguments(plan, x, state, bias, y),
+                         (packed[0], product[0]))  # fmt: skip
+
+    return step
 
 
 def executed_flop(plan: Plan) -> float:
@@ -131,7 +166,13 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 implicit_gemm = Algorithm(
     name="implicit_gemm",
-    run=run,
+    run=phases(
+        pack=phase(PACK),
+        multiply=phase(MULTIPLY),
+        write=phase(WRITE),
+        blocks=lambda plan: tasks(plan) * slices(plan),
+        fused=run,
+    ),
     plan=plan,
     prepare=prepare,
     workspace=lambda plan: scratch_bytes(parts(plan)),

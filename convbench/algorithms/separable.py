@@ -18,12 +18,13 @@ Memory: two blocks a thread. Source: Rigamonti et al., "Learning Separable Filte
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, direct_error
+from convbench.algorithm import Algorithm, direct_error, phases
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import Part, carve, round_up, scratch_bytes
 from convbench.kernels.low_rank import factorise, factorise_time, truncation
@@ -34,6 +35,7 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+PAD, FILTER = 1, 2  # phases of a block
 EFFICIENCY = 0.15  # of peak: the row pass loads a vector for every product
 WINDOW_BYTES = 128 * 1024  # larger than L1: at R + S products a pixel, halos cost more than L2
 
@@ -87,14 +89,36 @@ def parts(plan: Plan) -> list[Part]:
     return [((plan.threads, round_up(size, window.lanes)), dtype) for size in (window.size, *filtered)]
 
 
-def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
+def arguments(plan: Plan, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, ...]:
+    """What ``convolve_blocks`` takes between its channels and its scratch."""
     spec = plan.spec
-    parallel(
-        convolve_blocks, spec.N * spec.G * plan.window.blocks, plan.threads, x.reshape(-1), spec.C // spec.G, spec.G,
-        state.columns, state.column_chains.offsets, state.column_chains.counts, state.rows, state.row_chains.offsets,
-        state.row_chains.counts, state.first, state.no_bias if bias is None else bias, y.reshape(-1),
-        plan.window.blocks, state.window, private=list(zip(*carve(work, parts(plan)), strict=True)),
+    return (
+        x.reshape(-1), spec.C // spec.G, spec.G, state.columns, state.column_chains.offsets,
+        state.column_chains.counts, state.rows, state.row_chains.offsets, state.row_chains.counts, state.first,
+        state.no_bias if bias is None else bias, y.reshape(-1), plan.window.blocks, state.window,
     )  # fmt: skip
+
+
+def tasks(plan: Plan) -> int:
+    return plan.spec.N * plan.spec.G * plan.window.blocks
+
+
+def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
+    private = list(zip(*carve(work, parts(plan)), strict=True))
+    parallel(convolve_blocks, tasks(plan), plan.threads, PAD + FILTER, (0, plan.spec.C // plan.spec.G),
+             *arguments(plan, x, state, bias, y), private=private)  # fmt: skip
+
+
+def phase(which: int) -> Callable[..., None]:
+    """One phase of one block and channel, to be timed apart from the other."""
+
+    def step(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, block: int) -> None:
+        task, c = divmod(block, plan.spec.C // plan.spec.G)
+        padded, filtered = carve(work, parts(plan))
+        convolve_blocks(task, task + 1, which, (c, c + 1), *arguments(plan, x, state, bias, y),
+                        (padded[0], filtered[0]))  # fmt: skip
+
+    return step
 
 
 def error(plan: Plan) -> float:
@@ -123,7 +147,12 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 
 separable = Algorithm(
     name="separable",
-    run=run,
+    run=phases(
+        pad=phase(PAD),
+        filter=phase(FILTER),
+        blocks=lambda plan: tasks(plan) * (plan.spec.C // plan.spec.G),
+        fused=run,
+    ),
     supports=supports,
     plan=plan,
     prepare=prepare,
@@ -140,10 +169,14 @@ separable = Algorithm(
 
 @njit
 def convolve_blocks(
-    begin, end, x, depth, G, columns, column_offsets, column_counts, rows, row_offsets, row_counts, first, bias, y,
-    blocks, numbers, private,
+    begin, end, which, among, x, depth, G, columns, column_offsets, column_counts, rows, row_offsets, row_counts,
+    first, bias, y, blocks, numbers, private,
 ):  # fmt: skip
-    """Tasks (n, g, block), the last fastest; all arrays flat; private: a window and its filtered columns."""
+    """Tasks (n, g, block), the last fastest, over the group's channels ``among`` (first, end); all arrays flat.
+
+    which: sum of the phases to run, on the window that the scratch holds without PAD. private: a window and its
+    filtered columns.
+    """
     padded, filtered = private
     window = unpacked(numbers)
     _, P, Q = window.output
@@ -155,8 +188,11 @@ def convolve_blocks(
         n, g = group // G, group % G
         _, p, q, height, cols = block_at(window, task % blocks)
         tiles = (height + ROWS - 1) // ROWS * ROWS
-        for c in range(depth):
-            pad_window(x, group * depth + c, 0, p, q, height, window, padded)
+        for c in range(among[0], among[1]):
+            if which & PAD:
+                pad_window(x, group * depth + c, 0, p, q, height, window, padded)
+            if not which & FILTER:
+                continue
             for k in range(g * (K // G), (g + 1) * (K // G)):
                 y_start = ((n * K + k) * P + p) * Q + q
                 begin_term = first[k * depth + c]

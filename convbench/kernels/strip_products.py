@@ -25,6 +25,7 @@ PANEL_BYTES = 768 * 1024  # of a strip's panel, unless one row of outputs takes 
 TILE_BYTES = 24 * 1024  # of the pixels that a tile reads of a block of input channels: a part of L1
 LEAST_TERMS = 128  # of a block of input channels: what pays for loading and storing its sums
 BLOCK_BYTES = 256 * 1024  # of a block's filters
+PAD, MULTIPLY = 1, 2  # phases of a task
 COLS = 512  # outputs of a row that a strip takes at most
 SLACK = max(width for widths in TILES.values() for width in widths)  # vectors that the last tile reads beyond the panel
 
@@ -127,11 +128,12 @@ def scratch_parts(plan: StripPlan) -> list[Part]:
 
 
 @njit
-def multiply_strips(begin, end, x, sizes, offsets, w, bias, y, private):
+def multiply_strips(begin, end, which, x, sizes, offsets, w, bias, y, private):
     """Tasks (n, g, strip, part of the output channels), the last fastest; see the module's head.
 
     x and y flat but for y's shape (N, K, O, P, Q); w as ``pack_weights`` makes it; bias (K,) or empty; ``private`` is
-    the thread's scratch, of floats and of integers.
+    the thread's scratch, of floats and of integers. which: sum of the phases to run; without PAD the panel is the one
+    that the scratch holds.
     """
     scratch, integers = private
     strip = unpacked(sizes)
@@ -159,9 +161,12 @@ def multiply_strips(begin, end, x, sizes, offsets, w, bias, y, private):
         p, q = sp * strip.rows, sq * strip.cols
         rows, cols = min(strip.rows, P - p), min(strip.cols, Q - q)
         if where != packed:
-            pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
+            if which & PAD:
+                pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
             vectors = strip_lines(rows, cols, strip, Q, lanes, lines, masks, places)
             packed = where
+        if not which & MULTIPLY:
+            continue
         first_k, last_k = part * block_k, min(tiles_k, (part + 1) * block_k)
         for k in range(first_k * M, last_k * M):
             known = k < channels and bias.size > 0
@@ -185,14 +190,41 @@ def multiply_strips(begin, end, x, sizes, offsets, w, bias, y, private):
                 v += width
 
 
+def tasks(plan: StripPlan) -> int:
+    return plan.spec.N * plan.spec.groups * plan.strip.total * shares(plan)
+
+
+def shares(plan: StripPlan) -> int:
+    """Tasks that read the same panel."""
+    return -(-plan.tiles_k // plan.block_k)
+
+
+def operands(plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: np.ndarray) -> tuple[Any, ...]:
+    """What ``multiply_strips`` takes between ``which`` and ``private``."""
+    flat = y.reshape(-1)
+    return (
+        x.reshape(-1),
+        plan.sizes,
+        plan.offsets,
+        packed,
+        flat[:0] if bias is None else bias,
+        y.reshape(plan.lifted.output_shape),
+    )
+
+
 def convolve(plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: np.ndarray, work: np.ndarray) -> None:
     """y = x convolved with the ``packed`` weights, plus bias."""
-    spec = plan.lifted
-    tasks = spec.N * spec.groups * plan.strip.total * -(-plan.tiles_k // plan.block_k)
     scratch, integers = carve(work, scratch_parts(plan))
     private = list(zip(scratch, integers, strict=True))
-    parallel(multiply_strips, tasks, plan.threads, x.reshape(-1), plan.sizes, plan.offsets, packed,
-             y.reshape(-1)[:0] if bias is None else bias, y.reshape(spec.output_shape), private=private)  # fmt: skip
+    parallel(multiply_strips, tasks(plan), plan.threads, PAD + MULTIPLY, *operands(plan, x, packed, bias, y),
+             private=private)  # fmt: skip
+
+
+def phase(plan: StripPlan, which: int, task: int, operands: tuple[Any, ...], work: np.ndarray) -> None:
+    """One phase of one task; a panel is packed for the first of the tasks that share it."""
+    if which == MULTIPLY or task % shares(plan) == 0:
+        scratch, integers = carve(work, scratch_parts(plan))
+        multiply_strips(task, task + 1, which, *operands, (scratch[0], integers[0]))
 
 
 def executed_flop(plan: StripPlan) -> float:
