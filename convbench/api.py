@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -40,12 +41,9 @@ def _array(value: Any, what: str) -> np.ndarray:
     if value is None:
         raise SpecError(f"{what} is None; it must be an array")
     try:
-        array = np.asarray(value)
+        return np.asarray(value)
     except ValueError as error:
         raise SpecError(f"{what} is not an array: {error}") from error
-    if array.dtype not in (np.float32, np.float64):
-        raise DTypeError(f"{what} has dtype {array.dtype}; allowed: float32, float64")
-    return array
 
 
 def _hashable(value: Any) -> Hashable:
@@ -63,54 +61,84 @@ def _convolve(
     out: np.ndarray | None,
 ) -> np.ndarray:
     x, w = _array(input, "input"), _array(weight, "weight")
-    if w.ndim != ndim + 2:
-        raise SpecError(f"weight has {w.ndim} dimensions {w.shape}; conv{ndim}d takes {ndim + 2}")
-    if layout not in LAYOUTS:
-        raise SpecError(f"layout is {layout!r}; allowed: {', '.join(LAYOUTS)}")
-    rank = ndim + 2 + (layout == "NCHW16c")
-    if x.ndim not in (rank - 1, rank):
-        raise SpecError(
-            f"input has {x.ndim} dimensions {x.shape}; conv{ndim}d takes {rank}, or {rank - 1} unbatched, in {layout}"
-        )
-    if x.dtype != w.dtype:
-        raise DTypeError(f"input is {x.dtype} and weight {w.dtype}; both must have the same dtype")
-    if out is not None and not isinstance(out, np.ndarray):
-        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
-    batch = x if x.ndim == rank else x[None]
-    channels = w.shape[1] * geometry[3] if isinstance(geometry[3], int | np.integer) else w.shape[1]
-    written = repr((geometry, constraints))  # 1, 1.0 and True are one key of a cache, and not one argument
-    state = written, available(constraints[1]), generation(), choices.version()
-    arguments = logical_shape(batch.shape, layout, channels), w.shape, _hashable(geometry), x.dtype, layout, constraints
+    problem = ndim, x.shape, w.shape, x.dtype, w.dtype, layout
+    state = available(constraints[1]), generation(), choices.recent_version()
     try:
-        solve = _planned(*arguments, *state)
-    except TypeError as error:
-        if isinstance(error, DTypeError):
-            raise
-        solve = _planned.__wrapped__(*arguments)  # a list, say, where a number belongs: planning says which
-    if batch is x:
+        solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
+    except _Unhashable:
+        geometry = tuple(map(_hashable, geometry))
+        try:
+            solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
+        except _Unhashable:  # a set, say, where a number belongs: planning says which
+            solve, batched = _planned.__wrapped__(*problem, geometry, constraints)
+    if batched:
         return solve(x, w, bias, out)
     if out is None:
-        return solve(batch, w, bias)[0]
+        return solve(x[None], w, bias)[0]
+    if not isinstance(out, np.ndarray):
+        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
     if out.shape != solve.spec.stored_output_shape[1:]:
         raise SpecError(f"out has shape {out.shape}; this problem gives {solve.spec.stored_output_shape[1:]}")
-    solve(batch, w, bias, out[None])
+    solve(x[None], w, bias, out[None])
     return out
 
 
-@lru_cache(maxsize=256)
+class _Unhashable(Exception):
+    """Arguments that cannot be the key of a cache."""
+
+
+def _written(*arguments: Any) -> bytes:
+    """The arguments as bytes, which differ for 1, 1.0 and True: one key of a cache, and not one argument."""
+    try:
+        hash(arguments)
+        return marshal.dumps(arguments, 2)  # the format without references, which would tell equal tuples apart
+    except (TypeError, ValueError) as error:
+        raise _Unhashable from error
+
+
+@lru_cache(maxsize=1024)
 def _planned(
+    ndim: int,
     x: tuple[int, ...],
     w: tuple[int, ...],
-    geometry: tuple[Any, ...],
-    dtype: np.dtype,
+    x_dtype: np.dtype,
+    w_dtype: np.dtype,
     layout: str,
+    geometry: tuple[Any, ...],
     constraints: tuple[Any, ...],
     *state: object,
-) -> Kernel:
-    """The kernel for these arguments, remembered as long as ``state`` stays the same."""
+) -> tuple[Kernel, bool]:
+    """The kernel for these arguments, and whether x has a batch; remembered as long as ``state`` stays the same."""
+    for what, dtype in (("input", x_dtype), ("weight", w_dtype)):
+        if dtype not in (np.float32, np.float64):
+            raise DTypeError(f"{what} has dtype {dtype}; allowed: float32, float64")
+    if len(w) != ndim + 2:
+        raise SpecError(f"weight has {len(w)} dimensions {w}; conv{ndim}d takes {ndim + 2}")
+    if layout not in LAYOUTS:
+        raise SpecError(f"layout is {layout!r}; allowed: {', '.join(LAYOUTS)}")
+    rank = ndim + 2 + (layout == "NCHW16c")
+    if len(x) not in (rank - 1, rank):
+        raise SpecError(
+            f"input has {len(x)} dimensions {x}; conv{ndim}d takes {rank}, or {rank - 1} unbatched, in {layout}"
+        )
+    if x_dtype != w_dtype:
+        raise DTypeError(f"input is {x_dtype} and weight {w_dtype}; both must have the same dtype")
     stride, padding, dilation, groups = geometry
-    spec = ConvSpec(x, w, stride, padding, dilation, groups, dtype, layout)
-    name, threads, max_error, nonfinite, workspace_limit = constraints
+    channels = w[1] * groups if isinstance(groups, int | np.integer) else w[1]
+    shape = logical_shape(x if len(x) == rank else (1, *x), layout, channels)
+    spec = ConvSpec(shape, w, stride, padding, dilation, groups, x_dtype, layout)
+    return _chosen(spec, *constraints), len(x) == rank
+
+
+def _chosen(
+    spec: ConvSpec,
+    name: str,
+    threads: int | None,
+    max_error: float | None,
+    nonfinite: str | None,
+    workspace_limit: int | None,
+) -> Kernel:
+    """The kernel that pays preparation in every call: the named one, or the fastest."""
     if name == "auto":
         return fastest(spec, threads=threads, max_error=max_error, nonfinite=nonfinite,
                        workspace_limit=workspace_limit, prepared=False)  # fmt: skip

@@ -1,6 +1,6 @@
 """``python guarded.py ALGORITHM COUNT SEED``: run an algorithm with every operand flush against unreadable pages.
 
-Each of COUNT drawn problems runs twice: with all operands directly behind an unreadable page, then directly before
+Each of COUNT drawn problems is prepared and runs twice: with all operands directly behind an unreadable page, then directly before
 one. What ``run`` must not write lies in read-only pages meanwhile. Every case is printed before it starts, so that the
 last line of a run that died tells which it was. Exit codes: 0 all right, 1 a wrong answer, a signal for a fault.
 """
@@ -143,12 +143,12 @@ def main(name: str, count: int, seed: int) -> int:
         if not biased:
             plain = facts.expected - bias.reshape(-1, *(1 for _ in planned.spec.filter))
             facts = facts._replace(expected=plain)
-        state = algorithm.prepare(planned.plan, w.copy())
         for at_end in (False, True):
             side = "before" if at_end else "behind"
             print(
                 f"{name} on {planned.spec}, {planned.threads} threads, operands {side} an unreadable page", flush=True
             )
+            state = algorithm.prepare(planned.plan, guard.copy("weight", w, at_end))
             y = guard.empty("y", planned.spec.output_shape, planned.spec.dtype, at_end)
             algorithm.run(
                 planned.plan,

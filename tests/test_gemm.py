@@ -11,9 +11,10 @@ import pytest
 from llvmlite import binding
 
 from convbench.algorithm import unit_roundoff
-from convbench.kernels.gemm import TILE_ROWS, brgemm, pack_panels, panel_width
+from convbench.kernels.gemm import TILE_ROWS, brgemm, panel_width
 from convbench.kernels.jit import OPTIONS
 from convbench.kernels.layout import ALIGNMENT
+from convbench.kernels.packing import pack_panels
 from convbench.kernels.simd import VECTOR_BYTES
 
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -26,10 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, direct_error, phases
-from convbench.kernels.gemm import brgemm, pack_panels, panel_width
+from convbench.kernels.gemm import brgemm, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import Part, aligned_empty, carve, round_up, scratch_bytes
 from convbench.kernels.low_rank import factorise, factorise_time, truncation
+from convbench.kernels.packing import pack_panels
 from convbench.kernels.panels import operand_or_empty, panel_count, scatter
 from convbench.kernels.stencil import ROWS, WIDTH, Chains, stencil
 from convbench.kernels.threads import parallel

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, phases, terms
-from convbench.kernels.gemm import brgemm, pack_panels, panel_width
+from convbench.kernels.gemm import brgemm, panel_width
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
+from convbench.kernels.layout import carve, scratch_bytes
+from convbench.kernels.packing import pack_panels
 from convbench.kernels.panels import operand_or_empty, panel_count, scatter
 from convbench.kernels.patches import copy_patch_row
 from convbench.kernels.threads import parallel
@@ -62,12 +63,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
 
 def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
     """(K, C/G, …taps) -> (G, panels, C/G·R·S, NR)."""
-    spec = plan.spec
-    by_group = weight.reshape(spec.groups, spec.K // spec.groups, -1)
-    packed = aligned_empty((spec.groups, panel_count(spec), terms(spec), panel_width(spec.np_dtype)), spec.np_dtype)
-    for g, group in enumerate(by_group):
-        packed[g] = pack_panels(group)
-    return packed
+    return pack_panels(weight.reshape(plan.spec.groups, plan.spec.K // plan.spec.groups, -1), plan.threads)
 
 
 @njit

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
-from convbench.kernels.gemm import pack_panels, panel_width
+from convbench.kernels.gemm import panel_width
 from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, round_up, scratch_bytes
+from convbench.kernels.packing import pack_panels
 from convbench.kernels.panels import operand_or_empty, panel_count
 from convbench.kernels.threads import parallel
 from convbench.kernels.winograd import Transform, cook_toom, transform_flop
@@ -115,10 +116,9 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
     spec, channels = plan.spec, plan.grid.channels
     nested = [[a * b for a in g_h for b in g_w] for g_h in plan.rows.G for g_w in plan.columns.G]
     by_tap = np.ascontiguousarray(np.array(nested, weight.dtype).T).reshape(-1)
-    shape = spec.groups, panel_count(spec), plan.products, channels, panel_width(weight.dtype)
-    u = aligned_empty(shape, weight.dtype)
-    for group, filters in zip(u, weight.reshape(spec.groups, -1, weight[0].size), strict=True):
-        parallel(transform_filters, len(group), plan.threads, by_tap, pack_panels(filters), group)
+    filters = pack_panels(weight.reshape(spec.groups, spec.K // spec.groups, -1), plan.threads)
+    u = aligned_empty((spec.groups, filters.shape[1], plan.products, channels, filters.shape[-1]), weight.dtype)
+    parallel(transform_filters, spec.groups * len(u[0]), plan.threads, by_tap, filters, u)
     return u
 
 

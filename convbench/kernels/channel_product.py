@@ -10,23 +10,16 @@ import numpy as np
 
 from convbench.kernels.gemm import VECTORS, brgemm, panel_width
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import aligned_empty
+from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.transpose import store_transposed
 
 RUN = 112  # pixels whose sums are kept at a time, at most
 DEPTH = 128  # channels summed at a time
 
 
-def pack_channels(weight: np.ndarray) -> np.ndarray:
+def pack_channels(weight: np.ndarray, threads: int = 1) -> np.ndarray:
     """(G, K, C) -> flat [G][⌈K / NR⌉][C][NR], zeros beyond K."""
-    groups, K, C = weight.shape
-    width = panel_width(weight.dtype)
-    panels = aligned_empty((groups, -(-K // width), C, width), weight.dtype)
-    for p in range(panels.shape[1]):
-        block = weight[:, p * width : (p + 1) * width]
-        panels[:, p, :, : block.shape[1]] = block.swapaxes(1, 2)
-        panels[:, p, :, block.shape[1] :] = 0
-    return panels.reshape(-1)
+    return pack(weight, tile_starts(weight.shape[1], panel_width(weight.dtype)), weight.shape[2], threads)
 
 
 @njit

@@ -6,7 +6,7 @@ change, this may not)::
     C[m, n] (+)= Σ_{b < batch} Σ_{k < depth} A[b, k, m] · B[b, k, n]        0 ≤ m < rows, 0 ≤ n < NR
 
     A[b, k, m] = a[a_start + a_off[b] + k·a_step + m]    broadcast operand: pixels or tiles, unit stride over m
-    B[b, k, n] = b[b_start + b_off[b] + k·NR + n]        packed panel of NR output channels (``pack_panels``)
+    B[b, k, n] = b[b_start + b_off[b] + k·NR + n]        packed panel of NR output channels (``packing.pack_panels``)
     C[m, n]    = c[c_start + m·c_step + n]               full NR lanes are written, so c holds NR from every row start
 
     a, b, c     flat arrays of one dtype, float32 or float64
@@ -32,7 +32,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import aligned_empty
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
 
 VECTORS = 2  # vectors of output channels a tile
@@ -43,18 +42,6 @@ PAIR = 2  # register tiles have a multiple of it: an odd row costs a broadcast t
 def panel_width(dtype: np.dtype | type) -> int:
     """NR, the output channels of one packed panel: two vectors of the host's width."""
     return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-def pack_panels(matrix: np.ndarray) -> np.ndarray:
-    """(K, depth) -> (⌈K/NR⌉, depth, NR): output channels become lanes, the last panel is padded with zeros."""
-    channels, depth = matrix.shape
-    width = panel_width(matrix.dtype)
-    panels = aligned_empty((-(-channels // width), depth, width), matrix.dtype)
-    for p in range(panels.shape[0]):
-        block = matrix[p * width : (p + 1) * width]
-        panels[p, :, : len(block)] = block.T
-        panels[p, :, len(block) :] = 0
-    return panels
 
 
 Walk = tuple[ir.Value, ir.Value]  # a pointer, and the elements it moves each term

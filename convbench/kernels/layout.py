@@ -26,7 +26,7 @@ def aligned_empty(shape: Sequence[int], dtype: np.dtype | type) -> np.ndarray:
     dtype = np.dtype(dtype)
     size = prod(shape) * dtype.itemsize
     buffer = np.empty(size + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
+    start = -buffer.__array_interface__["data"][0] % ALIGNMENT  # ``ctypes.data`` takes three times as long
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convbench.kernels.gemm import VECTORS, pack_panels, panel_width
+from convbench.kernels.gemm import VECTORS, panel_width
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import Part, Polyphase, aligned_empty, polyphase_pad
+from convbench.kernels.layout import Part, Polyphase, polyphase_pad
+from convbench.kernels.packing import pack_panels
 from convbench.kernels.threads import parallel
 from convbench.kernels.transpose import store_transposed
 from convbench.reductions import lift
@@ -40,11 +41,8 @@ def pack_filters(plan: PanelPlan, weight: np.ndarray) -> np.ndarray:
     """(K, C/G, …taps) -> (G, ⌈K/G / NR⌉, taps, C/G, NR): what brgemm reads as B, one tap a batch step."""
     groups, (K, channels) = plan.spec.groups, weight.shape[:2]
     by_tap = np.moveaxis(weight.reshape(K, channels, -1), 1, 2).reshape(groups, K // groups, -1)
-    taps, width = by_tap.shape[2] // channels, panel_width(weight.dtype)
-    packed = aligned_empty((groups, panel_count(plan.spec), taps, channels, width), weight.dtype)
-    for g in range(groups):
-        packed[g] = pack_panels(by_tap[g]).reshape(packed.shape[1:])
-    return packed
+    packed = pack_panels(by_tap, plan.threads)
+    return packed.reshape(*packed.shape[:2], -1, channels, packed.shape[-1])
 
 
 def image_part(plan: PanelPlan) -> Part:

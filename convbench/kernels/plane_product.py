@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 
 from convbench.kernels.gemm import products
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import aligned_empty, round_up
+from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
 
 HEIGHT = 8 if VECTOR_BYTES == 64 else 4  # 8·3 sums fill 32 registers, 4·3 fill 16
@@ -40,20 +40,9 @@ def depth_block(channels: int, panel_bytes: int) -> int:
     return -(-channels // -(-channels // most))
 
 
-def pack_planes(weight: np.ndarray, depth: int) -> np.ndarray:
+def pack_planes(weight: np.ndarray, depth: int, threads: int = 1) -> np.ndarray:
     """(G, K, C) -> flat [G][C / depth][⌈K / HEIGHT⌉][depth][HEIGHT], the last C block shorter, zeros beyond K."""
-    groups, K, C = weight.shape
-    rows = round_up(K, HEIGHT)
-    packed = aligned_empty((groups, rows * C), weight.dtype)
-    padded = weight
-    if rows != K:
-        padded = np.zeros((groups, rows, C), weight.dtype)
-        padded[:, :K] = weight
-    for c in range(0, C, depth):
-        block = padded[:, :, c : c + depth].reshape(groups, rows // HEIGHT, HEIGHT, -1)
-        target = packed[:, c * rows : (c + depth) * rows].reshape(groups, rows // HEIGHT, -1, HEIGHT)
-        target[...] = block.swapaxes(2, 3)
-    return packed.reshape(-1)
+    return pack(weight, tile_starts(weight.shape[1], HEIGHT), depth, threads)
 
 
 @intrinsic(prefer_literal=True)

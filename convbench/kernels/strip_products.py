@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, round_up, scratch_bytes
+from convbench.kernels.layout import ALIGNMENT, Part, carve, round_up, scratch_bytes
+from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.pixel_tiles import TILES, tile
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.strips import Strip, numbers, pack_strip, strip_lines, strip_of, strip_offsets, unpacked
@@ -107,18 +108,9 @@ def pack_weights(plan: StripPlan, weight: np.ndarray) -> np.ndarray:
     Of a group: blocks of ``block_c`` input channels; of a block: tiles of M output channels, the last padded with
     zeros; of a tile: M weights beside each other for every term.
     """
-    spec, M, tiles = plan.spec, plan.height, plan.tiles_k
-    by_group = weight.reshape(spec.groups, spec.K // spec.groups, -1)
-    terms, block = by_group.shape[2], plan.block_c * prod(spec.filter)
-    packed = aligned_empty((spec.groups, terms * tiles * M), weight.dtype)
-    for first in range(0, terms, block):
-        some = min(block, terms - first)
-        part = packed[:, first * tiles * M : (first + some) * tiles * M].reshape(spec.groups, tiles, some, M)
-        for k in range(tiles):
-            rows = by_group[:, k * M : (k + 1) * M, first : first + some]
-            part[:, k, :, : rows.shape[1]] = rows.swapaxes(1, 2)
-            part[:, k, :, rows.shape[1] :] = 0
-    return packed
+    by_group = weight.reshape(plan.spec.groups, plan.spec.K // plan.spec.groups, -1)
+    starts = tile_starts(by_group.shape[1], plan.height)
+    return pack(by_group, starts, plan.block_c * prod(plan.spec.filter), plan.threads).reshape(plan.spec.groups, -1)
 
 
 def scratch_parts(plan: StripPlan) -> list[Part]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -36,22 +38,17 @@ def store_transposed(
             inside = builder.icmp_signed("<", index(j), columns_)
             row = builder.mul(builder.select(inside, index(j), last), step_)
             block.append(builder.fadd(vectors.load(read, row, channels), add))
-        half = lanes // 2
-        low = [i // 2 + i % 2 * lanes for i in range(lanes)]
-        high = [i + half for i in low]
-        for _ in range(lanes.bit_length() - 1):  # log2(lanes) perfect shuffles of rows i and i + half transpose
-            pairs = [(block[i], block[i + half]) for i in range(half)]
-            block = [vectors.pick(a, b, order) for a, b in pairs for order in (low, high)]
+        block = interleaved(vectors, block)
         whole = builder.and_(
             builder.icmp_signed("==", columns_, index(lanes)), builder.icmp_signed("==", rows_, index(lanes))
         )
         with builder.if_else(whole, likely=True) as (then, otherwise):
             with then:
-                for address, value in zip(_planes(builder, write, plane_, lanes), block, strict=True):
+                for address, value in zip(apart(builder, write, plane_, lanes), block, strict=True):
                     vectors.store(value, address, index(0))
             with otherwise:
                 pixels = vectors.mask(index(0), columns_)
-                for n, (address, value) in enumerate(zip(_planes(builder, write, plane_, lanes), block, strict=True)):
+                for n, (address, value) in enumerate(zip(apart(builder, write, plane_, lanes), block, strict=True)):
                     wanted = builder.and_(pixels, vectors.splat(builder.icmp_signed("<", index(n), rows_)))
                     vectors.store(value, address, index(0), wanted)
         return context.get_dummy_value()
@@ -59,9 +56,24 @@ def store_transposed(
     return signature, codegen
 
 
-def _planes(builder: ir.IRBuilder, first: ir.Value, plane: ir.Value, count: int) -> list[ir.Value]:
-    """Pointers ``plane`` elements apart, each found from the one before: no table of products."""
+def interleaved(vectors: Vectors, rows: Sequence[ir.Value]) -> list[ir.Value]:
+    """The elements of M = 2ⁿ ≤ L rows column by column: element m of column j is number j·M + m of the result.
+
+    n perfect shuffles of rows i and i + M/2; with M = L rows the result is the transposed block.
+    """
+    half = len(rows) // 2
+    low = [i // 2 + i % 2 * vectors.lanes for i in range(vectors.lanes)]
+    high = [i + vectors.lanes // 2 for i in low]
+    block = list(rows)
+    for _ in range(len(block).bit_length() - 1):
+        pairs = [(block[i], block[i + half]) for i in range(half)]
+        block = [vectors.pick(a, b, order) for a, b in pairs for order in (low, high)]
+    return block
+
+
+def apart(builder: ir.IRBuilder, first: ir.Value, step: ir.Value, count: int) -> list[ir.Value]:
+    """``count`` pointers ``step`` elements apart, each found from the one before: no table of products."""
     pointers = [first]
     while len(pointers) < count:
-        pointers.append(builder.gep(pointers[-1], [plane]))
+        pointers.append(builder.gep(pointers[-1], [step]))
     return pointers

@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import aligned_empty, round_up
+from convbench.kernels.packing import pack
 from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 SUMS = 8
@@ -30,19 +30,15 @@ def widths(vectors: int) -> list[int]:
     return [SUMS] * (vectors // SUMS) + [width for width in (4, 2, 1) if vectors % SUMS & width]
 
 
-def pack_vector(weight: np.ndarray) -> np.ndarray:
+def starts(K: int, dtype: np.dtype) -> np.ndarray:
+    """The first output channel of every panel, and one beyond the last."""
+    lanes = VECTOR_BYTES // dtype.itemsize
+    return np.cumsum([0, *(lanes * width for width in widths(-(-K // lanes)))], dtype=np.int64)
+
+
+def pack_vector(weight: np.ndarray, threads: int = 1) -> np.ndarray:
     """(G, K, C) -> flat [G][panel][C][width · L]."""
-    groups, K, C = weight.shape
-    lanes = VECTOR_BYTES // weight.itemsize
-    packed = aligned_empty((groups, round_up(K, lanes) * C), weight.dtype)
-    k = 0
-    for width in widths(-(-K // lanes)):
-        target = packed[:, k * C : (k + width * lanes) * C].reshape(groups, C, -1)
-        block = weight[:, k : k + width * lanes]
-        target[:, :, : block.shape[1]] = block.swapaxes(1, 2)
-        target[:, :, block.shape[1] :] = 0
-        k += width * lanes
-    return packed.reshape(-1)
+    return pack(weight, starts(weight.shape[1], weight.dtype), weight.shape[2], threads)
 
 
 @intrinsic(prefer_literal=True)

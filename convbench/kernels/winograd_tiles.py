@@ -129,9 +129,10 @@ def shares(total: int, size: int) -> list[tuple[int, int]]:
 def transform_filters(begin, end, nested, panels, u):
     """U[panel, ξ, c, n] = (G w Gᵀ)_ξ of panels ``begin`` … ``end`` − 1: a brgemm a channel, ξ its rows, taps its depth.
 
-    nested (R·S, products) flat: (G_h ⊗ G_w)ᵀ; panels (…, C/G·R·S, NR): the filters packed; u (…, ξ, C/G, NR).
+    nested (R·S, products) flat: (G_h ⊗ G_w)ᵀ; panels (G, panels, C/G·R·S, NR): the filters packed, u (G, panels, ξ,
+    C/G, NR), panels of all groups counted through.
     """
-    _, products, channels, width = u.shape
+    _, _, products, channels, width = u.shape
     taps = nested.size // products
     filters, result = panels.reshape(panels.size), u.reshape(u.size)
     for panel in range(begin, end):
