@@ -123,6 +123,31 @@ def test_mistakes_are_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["--bogus"], ["No such option: --bogus", "`convbench --help`"]),
+        (["explian"], ["No such command 'explian'"]),
+        (["explain"], ["Missing argument", "`convbench explain --help`"]),
+        (["explain", PROBLEM, "--bogus"], ["No such option: --bogus", "`convbench explain --help`"]),
+        (["bench", "--thread", "1"], ["--thread", "--threads"]),
+        (["bench", "--threads"], ["'--threads' requires an argument"]),
+        (["bench", "--threads", "many"], ["'--threads'", "integer"]),
+        (["bench", "--budget", "0"], ["'--budget'"]),
+        (["shapes", "smoke", "resnet50"], ["resnet50"]),
+        (["machine", "--measure=3"], ["'--measure' does not take a value"]),
+    ],
+)
+def test_what_a_command_does_not_take_is_refused_in_one_line(arguments: list[str], fragments: list[str]) -> None:
+    refused(run(*arguments), *fragments)
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    result = run()
+    assert "Usage" in result.output
+    assert "error" not in result.stderr
+
+
 def test_an_unreadable_descriptor_has_file_line_and_column(tmp_path: Path) -> None:
     path = tmp_path / "layers.txt"
     path.write_text("# two layers\nmb1ic3ih7oc4oh7kh3ph1\nmb1ic3ih7oc4xx7\n")
