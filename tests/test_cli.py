@@ -363,6 +363,8 @@ def test_a_run_with_a_wrong_algorithm_says_so(smoke: tuple[Path, Result]) -> Non
     out, result = smoke
     assert result.exit_code == 1
     assert "toy failed on 2 problems" in result.stdout
+    standing = [line for line in result.stdout.splitlines() if " toy " in line and "–" in line]
+    assert sum("failed: " in line for line in standing) == 2
     statuses = cells(out).query("algorithm == 'toy'")["status"]
     assert sorted(statuses) == ["failed"] * 2 + ["skipped"] * 4
 
