@@ -183,7 +183,6 @@ def test_csv_rows():
     assert (spec.name, spec.repeats) == ("net.conv1", 7)
 
 
-@pytest.mark.filterwarnings("ignore:.* of padding behind")
 @given(st.lists(st.tuples(specs(), NAMES, st.integers(1, 99)), max_size=4))
 def test_csv_reads_back(rows):
     flat = [
@@ -221,10 +220,22 @@ def test_csv_errors_carry_file_line_and_column(tmp_path, row, reason):
 
 
 def test_csv_without_columns():
-    with pytest.raises(SpecError, match=r"^<text>:1: missing columns: channels, .* groups$"):
+    with pytest.raises(SpecError, match=r"^<text>:1: missing columns: channels, .* kernel_w$"):
         csv.loads("")
     with pytest.raises(SpecError, match=r"missing columns: dilation_h$"):
         csv.loads(HEADER.replace("dilation_h,", ""))
+    with pytest.raises(SpecError, match=r"missing columns: pad_bottom, pad_left$"):
+        csv.loads(HEADER.replace("pad_bottom,pad_left,", ""))
+
+
+def test_csv_columns_with_a_default_may_be_left_out():
+    least = "height,width,kernel_h,kernel_w,channels,out_channels"
+    assert csv.loads(f"{least}\n56,48,3,5,64,128\n") == [ConvSpec((1, 64, 56, 48), (128, 64, 3, 5))]
+    assert csv.loads(f"{least},stride_h,stride_w,groups\n56,48,3,5,64,128,2,1,32\n") == [
+        ConvSpec((1, 64, 56, 48), (128, 2, 3, 5), stride=(2, 1), groups=32)
+    ]
+    with pytest.raises(SpecError, match=r"^<text>:2: stride_h is ''; allowed: an integer"):
+        csv.loads(f"{least},stride_h,stride_w\n56,48,3,5,64,128\n")
 
 
 @pytest.mark.parametrize(
