@@ -22,7 +22,10 @@ _EXPECTED = 'one of the keys g mb ic oc, or i o k s p d followed by d, h or w, o
 
 
 class DescriptorError(SpecError):
-    """A descriptor, or a line in another format, that cannot be read. Columns and lines count from 1."""
+    """A descriptor, or a line in another format, that cannot be read. Columns and lines count from 1.
+
+    ``path``: the file, or without a line the descriptor itself.
+    """
 
     def __init__(self, reason: str, column: int, line: int | None = None, path: str | None = None) -> None:
         super().__init__(reason, column, line, path)
@@ -30,7 +33,7 @@ class DescriptorError(SpecError):
 
     def __str__(self) -> str:
         if self.line is None:
-            return f"column {self.column}: {self.reason}"
+            return (f"{self.path}: " if self.path else "") + f"column {self.column}: {self.reason}"
         return f"{self.path or '<text>'}:{self.line}:{self.column}: {self.reason}"
 
 

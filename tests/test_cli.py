@@ -102,7 +102,7 @@ def test_help_needs_no_numba() -> None:
         (["check", PROBLEM, "--algorithms", ","], ["--algorithms names no algorithm"]),
         (["check", PROBLEM, "--kind", "norml"], ["kind is 'norml'", "did you mean 'normal'?"]),
         (["check", PROBLEM, "--with", "missing.py"], ["missing.py"]),
-        (["explain", "mb1ic3ihseven"], ["<text>:1:9"]),
+        (["explain", "mb1ic3ihseven"], ["mb1ic3ihseven: column 9: expected an integer"]),
         (["explain", "missing/layers.txt"], ["missing/layers.txt", "No such file"]),
         (["explain", PROBLEM, "--nonfinite", "global"], ["nonfinite is 'global'", "'local'"]),
         (["explain", PROBLEM, "--max-error", "-1"], ["max_error is -1.0", "> 0"]),
@@ -395,7 +395,7 @@ def test_a_finished_run_is_not_measured_again(smoke: tuple[Path, Result], monkey
 @pytest.mark.parametrize(
     ("code", "start"),
     [
-        ("from convbench.cli import main; main()", "convbench: error: <text>:1:9: "),
+        ("from convbench.cli import main; main()", "convbench: error: mb1ic3ihseven: column 9: "),
         ("import sys; sys.modules['typer'] = None; from convbench.cli import main; main()", "convbench: error: typer"),
     ],
 )
