@@ -2,7 +2,8 @@
 
 Keys and integers in any order, `_` between them ignored, then `n"name"`; spatial keys end in d, h or w.
 Dilation counts the gaps (`dh1` is PyTorch's dilation 2), padding is the leading side, and the trailing side
-follows from the output size. Source: oneDNN (Apache-2.0), tests/benchdnn: doc/driver_conv.md, conv_aux.cpp.
+follows from the output size, however large that makes it. Source: oneDNN (Apache-2.0), tests/benchdnn:
+doc/driver_conv.md, conv_aux.cpp.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ _EXPECTED = 'one of the keys g mb ic oc, or i o k s p d followed by d, h or w, o
 
 
 class DescriptorError(SpecError):
-    """A descriptor, or a line in another format, that cannot be read. Columns and lines count from 1."""
+    """A descriptor, or a line in another format, that cannot be read. Columns and lines count from 1.
+
+    ``path``: the file, or without a line the descriptor itself.
+    """
 
     def __init__(self, reason: str, column: int, line: int | None = None, path: str | None = None) -> None:
         super().__init__(reason, column, line, path)
@@ -29,7 +33,7 @@ class DescriptorError(SpecError):
 
     def __str__(self) -> str:
         if self.line is None:
-            return f"column {self.column}: {self.reason}"
+            return (f"{self.path}: " if self.path else "") + f"column {self.column}: {self.reason}"
         return f"{self.path or '<text>'}:{self.line}:{self.column}: {self.reason}"
 
 
@@ -132,8 +136,9 @@ def _scan(text: str, position: int) -> tuple[dict[str, int], dict[str, int], str
         key, digits = match.groups()
         if not 0 < len(digits) < 20:
             raise DescriptorError(f"expected an integer from 0 to 2**63 - 1 after {key}", match.start(2) + 1)
-        if key in numbers:
-            raise DescriptorError(f"{key} is given twice, first in column {columns[key]}", position + 1)
+        if numbers.get(key, int(digits)) != int(digits):
+            reason = f"{key} is {digits}, and {numbers[key]} in column {columns[key]}; allowed: one value"
+            raise DescriptorError(reason, position + 1)
         if key[0] in "gioks" and int(digits) == 0:
             raise DescriptorError(f"{key} is 0; allowed: 1 or more", position + 1)
         numbers[key], columns[key] = int(digits), position + 1

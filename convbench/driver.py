@@ -14,14 +14,13 @@ from convbench.algorithm import Algorithm, Phases, Unsupported, get
 from convbench.arguments import integer
 from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
 from convbench.kernels.relayout import from_planes, to_planes
+from convbench.kernels.scratch import NOTHING, Pool
 from convbench.kernels.threads import available
 from convbench.machine import Machine, current
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
 HANDOVER = 5e-5  # seconds until another thread has taken work over and its end is known
-MAX_SCRATCH = 4  # buffers kept between calls, for all kernels together
-_scratch: list[np.ndarray] = []
-_NOTHING = aligned_empty((0,), np.uint8)
+_scratch = Pool()  # for all kernels together
 
 
 class _Writable:
@@ -79,11 +78,6 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[
             raise SpecError("out overlaps an input; it must have memory of its own")
     if out.size and any(stride == 0 and size > 1 for stride, size in zip(out.strides, out.shape, strict=True)):
         raise SpecError(f"out has strides {out.strides}; elements must not share memory")
-
-
-def _give_back(buffer: np.ndarray) -> None:
-    if len(_scratch) < MAX_SCRATCH:
-        _scratch.append(buffer)
 
 
 def _rest(limit: int | None, own: int, spec: ConvSpec) -> int | None:
@@ -166,33 +160,25 @@ class Kernel:
         _check_out(out, self._output_shape, self._dtype, reads)
         return out if out.flags.carray else np.empty(out.shape, out.dtype)
 
-    def _borrow(self) -> np.ndarray:
-        """Scratch for one call, at least, from the process's pool; concurrent calls get a buffer each."""
-        try:
-            buffer = _scratch.pop()
-        except IndexError:  # empty, or another thread took the last one
-            buffer = _NOTHING
-        return buffer if len(buffer) >= self.workspace_bytes else aligned_empty((self.workspace_bytes,), np.uint8)
-
     @contextmanager
     def _work(self) -> Iterator[np.ndarray]:
         """Scratch for the phases of one call."""
-        buffer = self._borrow()
+        buffer = _scratch.borrow(self.workspace_bytes)
         yield buffer[: self.workspace_bytes]
-        _give_back(buffer)
+        _scratch.give_back(buffer)
 
     def poison(self) -> None:
         """Make the next call's scratch all NaN bytes, so that reading it before writing it shows."""
         if self.workspace_bytes:
             work = aligned_empty((self.workspace_bytes,), np.uint8)
             work[:] = 0xFF
-            _scratch.append(work)
+            _scratch.put(work)
 
     def _run(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray) -> None:
         if not self.workspace_bytes:
-            self._solve(self.plan, x, state, bias, y, _NOTHING)
+            self._solve(self.plan, x, state, bias, y, NOTHING)
             return
-        buffer = self._borrow()
+        buffer = _scratch.borrow(self.workspace_bytes)
         work = buffer[: self.workspace_bytes]
         if self._images:
             before, after = carve(work[: self._own], self._images)
@@ -201,7 +187,7 @@ class Kernel:
             from_planes(after, y, self.spec.layout, self.threads)
         else:
             self._solve(self.plan, x, state, bias, y, work)
-        _give_back(buffer)
+        _scratch.give_back(buffer)
 
     def predicted(self, machine: Machine) -> float:
         """Seconds of a prepared call: the algorithm's cost, its threads' hand-over, images of another layout moved."""

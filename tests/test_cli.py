@@ -102,7 +102,7 @@ def test_help_needs_no_numba() -> None:
         (["check", PROBLEM, "--algorithms", ","], ["--algorithms names no algorithm"]),
         (["check", PROBLEM, "--kind", "norml"], ["kind is 'norml'", "did you mean 'normal'?"]),
         (["check", PROBLEM, "--with", "missing.py"], ["missing.py"]),
-        (["explain", "mb1ic3ihseven"], ["<text>:1:9"]),
+        (["explain", "mb1ic3ihseven"], ["mb1ic3ihseven: column 9: expected an integer"]),
         (["explain", "missing/layers.txt"], ["missing/layers.txt", "No such file"]),
         (["explain", PROBLEM, "--nonfinite", "global"], ["nonfinite is 'global'", "'local'"]),
         (["explain", PROBLEM, "--max-error", "-1"], ["max_error is -1.0", "> 0"]),
@@ -121,6 +121,31 @@ def test_mistakes_are_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     refused(run(*arguments), *fragments)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["--bogus"], ["No such option: --bogus", "`convbench --help`"]),
+        (["explian"], ["No such command 'explian'"]),
+        (["explain"], ["Missing argument", "`convbench explain --help`"]),
+        (["explain", PROBLEM, "--bogus"], ["No such option: --bogus", "`convbench explain --help`"]),
+        (["bench", "--thread", "1"], ["--thread", "--threads"]),
+        (["bench", "--threads"], ["'--threads' requires an argument"]),
+        (["bench", "--threads", "many"], ["'--threads'", "integer"]),
+        (["bench", "--budget", "0"], ["'--budget'"]),
+        (["shapes", "smoke", "resnet50"], ["resnet50"]),
+        (["machine", "--measure=3"], ["'--measure' does not take a value"]),
+    ],
+)
+def test_what_a_command_does_not_take_is_refused_in_one_line(arguments: list[str], fragments: list[str]) -> None:
+    refused(run(*arguments), *fragments)
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    result = run()
+    assert "Usage" in result.output
+    assert "error" not in result.stderr
 
 
 def test_an_unreadable_descriptor_has_file_line_and_column(tmp_path: Path) -> None:
@@ -338,6 +363,8 @@ def test_a_run_with_a_wrong_algorithm_says_so(smoke: tuple[Path, Result]) -> Non
     out, result = smoke
     assert result.exit_code == 1
     assert "toy failed on 2 problems" in result.stdout
+    standing = [line for line in result.stdout.splitlines() if " toy " in line and "–" in line]
+    assert sum("failed: " in line for line in standing) == 2
     statuses = cells(out).query("algorithm == 'toy'")["status"]
     assert sorted(statuses) == ["failed"] * 2 + ["skipped"] * 4
 
@@ -368,7 +395,7 @@ def test_a_finished_run_is_not_measured_again(smoke: tuple[Path, Result], monkey
 @pytest.mark.parametrize(
     ("code", "start"),
     [
-        ("from convbench.cli import main; main()", "convbench: error: <text>:1:9: "),
+        ("from convbench.cli import main; main()", "convbench: error: mb1ic3ihseven: column 9: "),
         ("import sys; sys.modules['typer'] = None; from convbench.cli import main; main()", "convbench: error: typer"),
     ],
 )

@@ -44,6 +44,10 @@ def parse(text):
             'g1mb50ic256ih56iw56oc512oh28ow28kh1kw1sh2sw2ph0pw0n"resnet_50:res3a_branch1"',
             ConvSpec((50, 256, 56, 56), (512, 256, 1, 1), stride=2),
         ),
+        (  # (oneDNN) shapes_regression_padding: a key may stand twice, and padding exceed the filter
+            "mb1ic16oc16_ih10kh5_kh5ph7sh1",
+            ConvSpec((1, 16, 10, 10), (16, 16, 5, 5), padding=7),
+        ),
         (  # (oneDNN) shapes_mobilenet: the layout of verbose logs
             'mb32_g1ic3oc32_ih224oh112kh3sh2dh0ph1_iw224ow112kw3sw2dw0pw1_n"mobilenet:conv1*3"',
             ConvSpec((32, 3, 224, 224), (32, 3, 3, 3), stride=2, padding=1),
@@ -142,7 +146,7 @@ def test_dtype_option():
         ("ic0ih8oc4kh3", 1, "ic is 0"),
         ("g0ic3ih8oc4kh3", 1, "g is 0"),
         ("ic3ih8oc4kh3sh0", 13, "sh is 0"),
-        ("ic3ih8oc4kh3ic3", 13, "ic is given twice, first in column 1"),
+        ("ic3ih8oc4kh3ic4", 13, "ic is 4, and 3 in column 1; allowed: one value"),
         ("ic3ih8oc4g2kh3", 10, "g is 2; allowed: a divisor of both ic3 and oc4"),
         ("ic3ih8oc4kh9", 10, "kh is 9, 9 when dilated; allowed: at most the padded input, 8"),
         ("ic3ih8oc4dh3kh4", 13, "kh is 4, 13 when dilated; allowed: at most the padded input, 8"),

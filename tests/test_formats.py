@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -34,6 +36,7 @@ def symmetric(draw: st.DrawFn) -> ConvSpec:
     )
 
 
+@pytest.mark.filterwarnings("ignore:.* of padding behind")
 @given(st.lists(st.tuples(specs(), NAMES, st.integers(1, 99)), max_size=4))
 def test_batch_files_read_back(rows):
     problems = [spec.replace(name=name, repeats=repeats) for spec, name, repeats in rows]
@@ -53,6 +56,31 @@ def test_options_hold_for_the_lines_after_them():
 
 def test_options_on_a_line_with_a_problem_hold_for_that_line():
     assert benchdnn.loads(f"--dt=f64 {CONV}\n{CONV}\n") == [SPEC.replace(dtype="float64"), SPEC]
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        ("mb1ic3ih8oc4oh16kh3ph1", "oh is 16, but ih8 kh3 sh1 ph1 dh0 give 8; taken for 9 of padding behind the input"),
+        ("mb1ic3ih8iw9oc4oh8ow5kh3kw3ph1pw0sw3", "ow is 5, but iw9 kw3 sw3 pw0 dw0 give 3; taken for 6 of padding"),
+        ("mb1ic3iw2oc4ow3kw3pw0", "ow is 3, but iw2 kw3 sw1 pw0 dw0 give 0; taken for 3 of padding"),
+    ],
+)
+def test_an_output_size_that_outruns_the_input_is_doubted(text, doubt, tmp_path):
+    path = tmp_path / "layers.txt"
+    path.write_text(f"# one\n{text}\n")
+    with pytest.warns(UserWarning, match=f"^{path}: {text}: {doubt}") as caught:
+        assert benchdnn.read(path) == [ConvSpec.parse(text)]
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["ic3ih8oc4oh8kh3sh1ph0", "ic3ih8oc4kh3ph7", "ic3ih8oc4oh4kh2sh2", "ic3ih8oc4oh9kh3ph1"]
+)
+def test_asymmetric_padding_is_not_doubted(text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        benchdnn.loads(text)
 
 
 def test_option_lists_mean_every_combination():
@@ -192,10 +220,22 @@ def test_csv_errors_carry_file_line_and_column(tmp_path, row, reason):
 
 
 def test_csv_without_columns():
-    with pytest.raises(SpecError, match=r"^<text>:1: missing columns: channels, .* groups$"):
+    with pytest.raises(SpecError, match=r"^<text>:1: missing columns: channels, .* kernel_w$"):
         csv.loads("")
     with pytest.raises(SpecError, match=r"missing columns: dilation_h$"):
         csv.loads(HEADER.replace("dilation_h,", ""))
+    with pytest.raises(SpecError, match=r"missing columns: pad_bottom, pad_left$"):
+        csv.loads(HEADER.replace("pad_bottom,pad_left,", ""))
+
+
+def test_csv_columns_with_a_default_may_be_left_out():
+    least = "height,width,kernel_h,kernel_w,channels,out_channels"
+    assert csv.loads(f"{least}\n56,48,3,5,64,128\n") == [ConvSpec((1, 64, 56, 48), (128, 64, 3, 5))]
+    assert csv.loads(f"{least},stride_h,stride_w,groups\n56,48,3,5,64,128,2,1,32\n") == [
+        ConvSpec((1, 64, 56, 48), (128, 2, 3, 5), stride=(2, 1), groups=32)
+    ]
+    with pytest.raises(SpecError, match=r"^<text>:2: stride_h is ''; allowed: an integer"):
+        csv.loads(f"{least},stride_h,stride_w\n56,48,3,5,64,128\n")
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,22 @@ def test_a_directory_of_another_kind_of_run_is_refused(world: World, out: Path) 
         measure(world, out, threads=2)
 
 
+def test_an_edited_file_of_algorithms_is_not_mistaken_for_the_one_measured(
+    world: World, out: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("one")
+    measure(world, out, files=(str(file),))
+    world.setups.clear()
+    measure(world, out, files=(str(file),))
+    assert world.setups == []
+    file.write_text("two")
+    with pytest.raises(RunError, match=r"algorithm_files = \w{12}, this one has \w{12}; allowed: the same"):
+        measure(world, out, files=(str(file),))
+    measure(world, out, files=(str(file),), contenders=NAMES[:2])
+    assert world.setups != []
+
+
 def test_several_processes_are_several_runs_whose_rounds_do_not_mix(world: World, out: Path) -> None:
     path = measure(world, out, problems=SMALL[:1], processes=3)
     assert [job.seed for job in world.jobs] == [0, 1, 2]

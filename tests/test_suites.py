@@ -159,7 +159,7 @@ def test_unknown_suites():
 
 
 def test_unreadable_texts(tmp_path):
-    with pytest.raises(SpecError, match=r"^<text>:1:13: "):
+    with pytest.raises(SpecError, match=r"^ic3ih8oc4kh3x: column 13: "):
         suites.resolve("ic3ih8oc4kh3x")
     with pytest.raises(FileNotFoundError, match="missing/shapes"):
         suites.resolve("missing/shapes")

@@ -22,13 +22,15 @@ from convbench.bench.schedule import LEAST_SHARE, Schedule, Task, tasks
 from convbench.bench.tally import Tally
 from convbench.bench.warmup import likenesses
 from convbench.choices import kernels_hash
-from convbench.kernels.jit import code_dir
+from convbench.kernels.jit import code_dir, sources_hash
 from convbench.peers import Peer
 from convbench.suites import Problem
 
 PATIENCE = 60.0
 SAME = ("machine", "cache", "seed", "workspace_limit", "kernels")
 """Facts in which a run that is continued must agree."""
+FILES = "algorithm_files"
+"""The fact that names the state of the user's files; it must agree too, unless the contenders differ anyway."""
 COMPILE_PROCESSES = 2
 
 
@@ -116,6 +118,7 @@ class _Run:
             "seed": config.seed,
             "workspace_limit": "none" if config.workspace_limit is None else config.workspace_limit,
             "kernels": kernels_hash(),
+            FILES: sources_hash(*map(Path, config.files)) if config.files else "none",
         }
         self._todo = [task for task in self._all if not self._measured(task)]
         self._started = clock()
@@ -126,13 +129,15 @@ class _Run:
         facts = self._file.facts(task.key)
         if not facts:
             return False
-        for name, value in {"threads": self._config.threads, **{name: self._facts[name] for name in SAME}}.items():
+        same = facts["contenders"] == " ".join(sorted(self._contenders))
+        names = (*SAME, FILES) if same else SAME
+        for name, value in {"threads": self._config.threads, **{name: self._facts[name] for name in names}}.items():
             if facts.get(name) != value:
                 raise RunError(
                     f"{self._file.path} holds a run with {name} = {facts.get(name)}, this one has {value}; "
                     "allowed: the same, or another directory"
                 )
-        return facts["contenders"] == " ".join(sorted(self._contenders))
+        return same
 
     def measure(self) -> Path:
         if self._todo:

@@ -30,6 +30,7 @@ from convbench.bench.samples import RecordError
 from convbench.cli.terminal import Interrupted, UserError, batched, console, names_in, register_files
 from convbench.kernels.threads import available
 from convbench.machine import describe
+from convbench.report.standing import standing_text
 from convbench.units import count
 
 STAGES = {"compile": "compiling", "load": "loading", "measure": "measuring", "done": "done"}
@@ -70,8 +71,8 @@ class Request:
 
 
 def run(asked: Request) -> bool:
-    """Measure, write the report, remember the winners, print them; False if one of ours was wrong or crashed."""
-    register_files(asked.files)
+    """Measure, write the report, tell and remember who won; False if one of ours was wrong or crashed."""
+    theirs = register_files(asked.files)
     config = runner.Config(
         problems=[batched(problem, asked.batch) for text in asked.problems for problem in suites.resolve(text)],
         contenders=asked.contenders(),
@@ -93,6 +94,8 @@ def run(asked: Request) -> bool:
         kept = "interrupted; what was measured is kept. Resume with:"
         raise Interrupted(f"{kept} {asked.command()}") from None
     cells = _tell(config.out, screen)
+    if standing := [name for name in theirs if name in config.contenders]:
+        screen.print(_table(standing_text(cells, standing)))
     _remember(config.out)
     return _all_right(cells)
 
@@ -168,14 +171,20 @@ def _tell(directory: Path, screen: Console) -> pd.DataFrame:
     rows = report.winner_text(report.winner_table(cells))
     if screen.width < WIDE:
         rows = rows[[*BRIEF]]
-    table = Table(box=None, header_style="bold", caption=CAPTION, caption_justify="left")
-    for column in rows.columns:
-        table.add_column(column, no_wrap=column in ("winner", "time"))
-    for row in rows.itertuples(index=False):
-        table.add_row(*map(Text, row))
+    table = _table(rows)
+    table.caption, table.caption_justify = CAPTION, "left"
     screen.print(table)
     typer.echo(f"report: {page}")
     return cells
+
+
+def _table(rows: pd.DataFrame) -> Table:
+    table = Table(box=None, header_style="bold")
+    for column in rows.columns:
+        table.add_column(column, no_wrap=column in ("winner", "rank", "time"))
+    for row in rows.itertuples(index=False):
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _remember(directory: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
@@ -15,6 +17,8 @@ from convbench.spec import DTypeError, SpecError
 
 _OPTION_IN_DESCRIPTOR = re.compile(r"--(dt|mb|match|weights)=\S+\s")
 MISTAKES = (SpecError, DTypeError, Unsupported, UserError, OSError)
+UsageError: Any = typer.BadParameter.__base__
+"""Unknown options, missing arguments, values of the wrong type: Click's, wherever this version of Typer keeps it."""
 
 
 def _end(message: str, code: int) -> NoReturn:
@@ -34,21 +38,33 @@ class Commands(TyperGroup):
     """A user's mistakes, warnings and Ctrl-C as one line each; a bug of ours keeps its traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _descriptors_last(args))
+        if not args:  # the help, and no mistake
+            return super().parse_args(ctx, args)
+        with _in_one_line():
+            return super().parse_args(ctx, _descriptors_last(args))
 
     def invoke(self, ctx: Any) -> Any:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _in_one_line():
             warnings.showwarning = lambda message, *_, **__: typer.echo(f"convbench: warning: {message}", err=True)
-            try:
-                return super().invoke(ctx)
-            except BrokenPipeError:
-                raise
-            except MISTAKES as error:
-                _end(f"error: {_one_line(error)}", 2)
-            except Interrupted as interruption:
-                _end(str(interruption), 130)
-            except KeyboardInterrupt:
-                _end("interrupted", 130)
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except UsageError as error:
+        command = error.ctx.command_path if error.ctx else "convbench"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        _end(f"error: {message}; `{command} --help` says what is allowed", 2)
+    except MISTAKES as error:
+        _end(f"error: {_one_line(error)}", 2)
+    except Interrupted as interruption:
+        _end(str(interruption), 130)
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
 
 
 def _one_line(error: BaseException) -> str:

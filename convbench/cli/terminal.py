@@ -65,9 +65,8 @@ def names_in(text: str | None) -> list[str] | None:
     return names
 
 
-def register_files(files: Sequence[Path]) -> None:
-    """Make the user's algorithms known."""
+def register_files(files: Sequence[Path]) -> list[str]:
+    """Make the user's algorithms known; gives their names."""
     from convbench.algorithm import load_file
 
-    for file in files:
-        load_file(file)
+    return [algorithm.name for file in files for algorithm in load_file(file)]

@@ -10,13 +10,16 @@ holds for that line, so that `str(spec)` is a line. Relative `--batch` paths sta
     --reset            forget all options
     --weights=rank1    ours: the class of the weights, dense or rank1
 
-Lists mean every combination. Source: oneDNN (Apache-2.0), tests/benchdnn/doc/knobs_common.md and driver_conv.md.
+Lists mean every combination. An output size with which outputs would read padding only is taken as benchdnn takes it,
+for padding behind the input, but with a warning: most likely it contradicts the other sizes.
+Source: oneDNN (Apache-2.0), tests/benchdnn/doc/knobs_common.md and driver_conv.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -112,11 +115,24 @@ def _line(
 
 def _problems(text: str, path: Path | None, options: _Options) -> Iterator[Entry]:
     spec = ConvSpec.parse(text)
+    if doubt := next(_doubts(spec), ""):
+        warnings.warn(f"{f'{path}: ' if path else ''}{text.strip()}: {doubt}", stacklevel=2)
     if options.match.search(text):
         for dtype in options.dt:
             for batch in options.mb:
                 shape = (batch or spec.N, *spec.input_shape[1:])
                 yield Entry(spec.replace(input_shape=shape, dtype=dtype), options.weights, path)
+
+
+def _doubts(spec: ConvSpec) -> Iterator[str]:
+    """A sentence for every output size that needs as much padding behind as the filter reaches, with less in front."""
+    sizes = (spec.spatial, spec.output_spatial, spec.filter, spec.stride, spec.padding, spec.dilation)
+    for letter, i, o, k, s, (before, after), d in zip("dhw"[-spec.ndim :], *sizes, strict=True):
+        reach = (k - 1) * d + 1
+        if after >= reach > before:
+            given = f"i{letter}{i} k{letter}{k} s{letter}{s} p{letter}{before} d{letter}{d - 1}"
+            alike = max(0, (i + 2 * before - reach) // s + 1)
+            yield f"o{letter} is {o}, but {given} give {alike}; taken for {after} of padding behind the input"
 
 
 def _batch(token: str, column: int, path: Path | None, options: _Options, parents: tuple[Path, ...]) -> Iterator[Entry]:

@@ -1,8 +1,9 @@
 """Tables of 2-D layers, one a row, in the layout of a survey of the convolutions in timm's models.
 
-Columns: channels, height, width, out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_bottom,
-pad_left, pad_right, dilation_h, dilation_w, groups; then, if there, occurrences (repeats) and example (name).
-Other columns are ignored: `bias` is an operand of the call, not part of the problem. Rows are float32 at batch 1.
+Columns, in any order: channels, height, width, out_channels, kernel_h, kernel_w. If there, both or all of a kind:
+stride_h, stride_w (else 1), pad_top, pad_bottom, pad_left, pad_right (else 0), dilation_h, dilation_w (else 1), groups
+(else 1); occurrences (repeats, else 1) and example (name). Other columns are ignored: `bias` is an operand of the call,
+not part of the problem. Rows are float32 at batch 1.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from pathlib import Path
 from convbench.formats.text import file_text
 from convbench.spec import ConvSpec, SpecError
 
-COLUMNS = (
-    *("channels", "height", "width", "out_channels", "kernel_h", "kernel_w", "stride_h", "stride_w"),
-    *("pad_top", "pad_bottom", "pad_left", "pad_right", "dilation_h", "dilation_w", "groups"),
-)
+NEEDED = ("channels", "height", "width", "out_channels", "kernel_h", "kernel_w")
+KINDS = {
+    ("stride_h", "stride_w"): 1,
+    ("pad_top", "pad_bottom", "pad_left", "pad_right"): 0,
+    ("dilation_h", "dilation_w"): 1,
+    ("groups",): 1,
+}
+"""Columns that may be left out, a kind as a whole -> the value that they then have."""
+DEFAULTS = {column: value for kind, value in KINDS.items() for column in kind}
+COLUMNS = (*NEEDED, *DEFAULTS)
 
 
 def read(path: str | Path) -> list[ConvSpec]:
@@ -29,7 +36,9 @@ def read(path: str | Path) -> list[ConvSpec]:
 def loads(text: str, path: str = "<text>") -> list[ConvSpec]:
     """The layers of a CSV text; `path` stands in the errors."""
     rows = csv.DictReader(io.StringIO(text))
-    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+    found = set(rows.fieldnames or ())
+    begun = [column for kind in KINDS if found.intersection(kind) for column in kind]
+    missing = [column for column in (*NEEDED, *begun) if column not in found]
     if missing:
         raise SpecError(f"{path}:1: missing columns: {', '.join(missing)}")
     return [_spec(row, f"{path}:{rows.line_num}") for row in rows]
@@ -51,6 +60,8 @@ def dumps(specs: Iterable[ConvSpec]) -> str:
 
 def _spec(row: Mapping[str, str | None], where: str) -> ConvSpec:
     def number(column: str) -> int:
+        if column not in row and column in DEFAULTS:
+            return DEFAULTS[column]
         text = (row[column] or "").strip()
         try:
             return int(text)

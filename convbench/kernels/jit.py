@@ -36,10 +36,10 @@ def chosen_vector_bytes() -> int | None:
     return int(text)
 
 
-def sources_hash(*folders: Path) -> str:
-    """Twelve hex digits over the Python files in these folders."""
+def sources_hash(*sources: Path) -> str:
+    """Twelve hex digits over these Python files, and those in these folders."""
     digest = hashlib.sha256()
-    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
+    for path in sorted(path for source in sources for path in (source.glob("*.py") if source.is_dir() else [source])):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from convbench.arguments import nearest
 from convbench.formats import benchdnn, detect
 from convbench.formats.benchdnn import Entry
-from convbench.spec import ConvSpec, SpecError
+from convbench.spec import ConvSpec, DescriptorError, SpecError
 
 _DIRECTORY = Path(__file__).parent
 _DESCRIPTOR = re.compile(r"\s*(--|(mb|g|[io]c|[iokspd][dhw])_?[0-9])")
@@ -69,11 +69,21 @@ def _resolve(text: str) -> list[Problem]:
     if detect.is_named(path) or os.path.isfile(text):
         return _problems(detect.read_entries(path))
     if _DESCRIPTOR.match(text):
-        return _problems(benchdnn.entries(text))
+        return _inline(text)
     if path.suffix or len(path.parts) > 1:
         return _problems(detect.read_entries(path))
     known = nearest(text, ["all", *names()])
     raise SpecError(f"suite {text!r} is not known; {known}, a descriptor, a file")
+
+
+def _inline(text: str) -> list[Problem]:
+    """The problems of a descriptor; errors name it and the column, as there is no file."""
+    try:
+        return _problems(benchdnn.entries(text))
+    except DescriptorError as error:
+        if error.path:  # of a --batch in it
+            raise
+        raise DescriptorError(error.reason, error.column, path=text) from None
 
 
 def _all() -> list[Problem]:

@@ -1,0 +1,60 @@
+"""Scratch buffers kept between calls, so that a call need not ask the system for memory and touch every page of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+from convbench.kernels.layout import aligned_empty
+
+COUNT = 4  # buffers kept
+BYTES = 512 << 20  # that they hold together; what needs more than that alone gets memory of its own in every call
+RECENT = 1000  # calls: at least so many, at most twice as many, are looked back on
+FAR = 4  # times the largest recent need: what is larger is let go
+SMALL = 1 << 20  # bytes that are never worth letting go
+NOTHING = aligned_empty((0,), np.uint8)
+
+
+class Pool:
+    """64-byte aligned uint8 buffers for calls, concurrent ones included: each buffer is with one borrower or here.
+
+    Kept are at most ``COUNT`` of at most ``BYTES`` together, none ``FAR`` larger than any recent call needed.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[np.ndarray] = []  # popped and appended only, which threads may do at once
+        self._calls = 0
+        self._need = self._need_before = 0  # bytes: the largest of this look and of the one before
+
+    def borrow(self, size: int) -> np.ndarray:
+        """A buffer of at least ``size`` bytes with arbitrary content."""
+        if size > self._need:
+            self._need = size
+        try:
+            buffer = self._kept.pop()
+        except IndexError:  # empty, or another thread took the last one
+            buffer = NOTHING
+        return buffer if len(buffer) >= size else aligned_empty((size,), np.uint8)
+
+    def give_back(self, buffer: np.ndarray) -> None:
+        """The end of a loan; the buffer is kept for the next one, or let go."""
+        self._calls += 1
+        if self._calls >= RECENT:
+            self._calls, self._need_before, self._need = 0, self._need, 0
+            with suppress(IndexError):
+                self._keep(self._kept.pop(0))  # one that may have lain below the others all the time
+        self._keep(buffer)
+
+    def put(self, buffer: np.ndarray) -> None:
+        """Make ``buffer`` the next one that is borrowed."""
+        self._kept.append(buffer)
+
+    def kept(self) -> tuple[np.ndarray, ...]:
+        """The buffers that wait for the next calls."""
+        return tuple(self._kept)
+
+    def _keep(self, buffer: np.ndarray) -> None:
+        large = max(FAR * max(self._need, self._need_before), SMALL)
+        if len(buffer) <= large and len(self._kept) < COUNT and len(buffer) + sum(map(len, self._kept)) <= BYTES:
+            self._kept.append(buffer)
