@@ -81,6 +81,11 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[
         raise SpecError(f"out has strides {out.strides}; elements must not share memory")
 
 
+def kept_scratch() -> tuple[np.ndarray, ...]:
+    """The buffers that wait for the next calls: what a run with cold caches flushes."""
+    return tuple(_scratch)
+
+
 def _give_back(buffer: np.ndarray) -> None:
     if len(_scratch) < MAX_SCRATCH:
         _scratch.append(buffer)
