@@ -18,7 +18,7 @@ from convbench.units import count, percent, size
 
 MOSTLY = 0.5  # of a cell's samples
 MISSING = 0.05  # of the stepwise variant's own total
-SHORT = 1e-4  # seconds: of shorter calls, what the clock itself takes shows
+SHORT = 1e-3  # seconds: of shorter calls, what stepping itself takes shows
 UNDECLARED = 0.1  # of what is declared and moved anyway
 
 
