@@ -1,12 +1,11 @@
 """What the numbers of a run should not be trusted for, in sentences: read off its cells, silent about what is in order.
 
 Pools that have other numbers of threads than asked for, times taken while the machine was slowed, kernels that do not
-scale, memory that nobody declared, and phases that do not add up.
+scale, and memory that nobody declared.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pandas as pd
@@ -17,8 +16,6 @@ from convbench.bench.gains import gains
 from convbench.units import count, percent, size
 
 MOSTLY = 0.5  # of a cell's samples
-MISSING = 0.05  # of the stepwise variant's own total
-SHORT = 1e-3  # seconds: of shorter calls, what stepping itself takes shows
 UNDECLARED = 0.1  # of what is declared and moved anyway
 
 
@@ -26,7 +23,7 @@ def alarms(cells: pd.DataFrame, environment: Facts) -> list[str]:
     """Sentences about a run: its cells as ``records.cells`` gives them, and the facts that all of them share."""
     once = cells.drop_duplicates(["spec", "weights", "algorithm"])
     own = once[~once["peer"]]
-    return [*_pools(environment), *_slowed(once), *_serial(own), *_undeclared(own), *_incomplete(own)]
+    return [*_pools(environment), *_slowed(once), *_serial(own), *_undeclared(own)]
 
 
 def _pools(environment: Facts) -> Iterator[str]:
@@ -67,13 +64,4 @@ def _undeclared(own: pd.DataFrame) -> Iterator[str]:
         (row.algorithm, row.spec, f"a call allocates {size(inside[row.Index])} beside its workspace")
         for row in rows.itertuples()
     ]
-    return _grouped(found)
-
-
-def _incomplete(own: pd.DataFrame) -> Iterator[str]:
-    found = []
-    for row in own[(own["phases"] != "") & (own["phases_s"] > SHORT)].itertuples():
-        missing = 1 - sum(json.loads(str(row.phases)).values()) / float(row.phases_s)
-        if missing > MISSING:
-            found.append((row.algorithm, row.spec, f"its phases leave out {percent(missing)} of their own total"))
     return _grouped(found)

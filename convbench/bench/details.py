@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
+from statistics import median
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from convbench.bench.allocation import allocated
 from convbench.bench.contender import Contender
 from convbench.bench.environment import Facts
 from convbench.bench.rounds import Clock, Emit, Racer, timed
-from convbench.bench.stats import paired_ratios
 from convbench.bench.threads import limited_threads
 from convbench.driver import Layer
 
@@ -48,9 +48,10 @@ def memory(contender: Contender) -> Facts:
 
 
 def phases(contender: Contender, clock: Clock) -> Facts:
-    """``phases`` (seconds by name), ``phases_s`` (the variant's total), ``phases_slowdown``; nothing of what has none.
+    """``phases`` (seconds by name) and ``phases_slowdown``; nothing of an algorithm that has none.
 
-    They are those of the repetition whose total is the median.
+    The phases are those of the repetition whose total is the median, and add up to it; phases_slowdown is a stepwise
+    call over an ordinary one.
     """
     layer = contender.alone()
     if layer is None:
@@ -60,19 +61,16 @@ def phases(contender: Contender, clock: Clock) -> Facts:
 
 
 def _steps(layer: Layer, x: np.ndarray, clock: Clock) -> Facts:
-    run = partial(layer.time_phases, x, clock)
-    run()
-    ordinary: dict[int, float] = {}
-    stepwise: dict[int, float] = {}
-    steps: list[dict[str, float]] = []
-    for i in range(REPEATS):
-        ordinary[i] = timed(partial(layer, x), 1, clock)
+    out = np.empty(layer.kernel.spec.output_shape, layer.kernel.spec.np_dtype)
+    layer.time_phases(x, clock, out)
+    slowdowns, steps = [], []
+    for _ in range(REPEATS):
+        ordinary = timed(partial(layer, x, out), 1, clock)
         start = clock()
-        steps.append(run())
-        stepwise[i] = clock() - start
-    middle = sorted(stepwise, key=stepwise.__getitem__)[REPEATS // 2]
+        steps.append(layer.time_phases(x, clock, out))
+        slowdowns.append((clock() - start) / ordinary)
+    middle = sorted(steps, key=lambda seconds: sum(seconds.values()))[REPEATS // 2]
     return {
-        "phases": json.dumps({name: float(f"{seconds:.4g}") for name, seconds in steps[middle].items()}),
-        "phases_s": stepwise[middle],
-        "phases_slowdown": float(np.median(paired_ratios(stepwise, ordinary))),
+        "phases": json.dumps({name: float(f"{seconds:.4g}") for name, seconds in middle.items()}),
+        "phases_slowdown": median(slowdowns),
     }
