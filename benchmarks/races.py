@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from cold import Range, evict
 from pairs import sample
 from peak import Loop, loading
 
 from convbench.bench.stats import Interval, median_interval
 from convbench.kernels.blas import blas_threads
+from convbench.kernels.evict import Range, cannot_evict, evict
 
 ROUNDS = 15
 FEWEST = 3
@@ -92,6 +92,8 @@ def run(
     budget: float = BUDGET,
 ) -> Race:
     """Race them. Contenders so slow that the rounds take ``budget`` seconds cut their number, down to ``FEWEST``."""
+    if cold and (reason := cannot_evict()):
+        raise SystemExit(reason)
     probe = loading(dtype)
     probe.rate()
     gc.disable()

@@ -14,7 +14,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from cold import Range, memory
 from pairs import sample
 from races import FAR, SAMPLE, Contender, first_time
 
@@ -22,6 +21,7 @@ import convbench
 from convbench import machine, peers
 from convbench.data import arrays
 from convbench.driver import Kernel, kernel
+from convbench.kernels.evict import Range, memory
 from convbench.reference import outputs
 from convbench.select import explain, fastest
 from convbench.spec import ConvSpec
@@ -185,20 +185,10 @@ def _peer(case: Case, peer: peers.Peer, threads: int, kept: bool) -> Contender:
 
     def ranges() -> Iterator[Range]:
         """Also where the last output was: the allocator hands that out again."""
-        last[:] = last or tensor_memory(call())
-        yield from (*tensor_memory(x), *tensor_memory(state), *last)
+        last[:] = last or peer.memory(call())
+        yield from (*peer.memory(x), *peer.memory(state), *last)
 
     return Contender(peer.name, call, lambda: peer.export(plan, call()), ranges, kept=kept)
-
-
-def tensor_memory(tensor: Any) -> list[Range]:
-    """The address range of a torch tensor, oneDNN's opaque ones included."""
-    import torch
-
-    if tensor.is_mkldnn:
-        return [(torch.ops.mkldnn.data_ptr(tensor), torch.ops.mkldnn._nbytes(tensor))]
-    storage = tensor.untyped_storage()
-    return [(storage.data_ptr(), storage.nbytes())]
 
 
 def opencv(case: Case, function: str) -> Contender:

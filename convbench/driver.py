@@ -80,6 +80,11 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[
         raise SpecError(f"out has strides {out.strides}; elements must not share memory")
 
 
+def kept_scratch() -> tuple[np.ndarray, ...]:
+    """The buffers that wait for the next calls: what a run with cold caches flushes."""
+    return _scratch.kept()
+
+
 def _rest(limit: int | None, own: int, spec: ConvSpec) -> int | None:
     """What ``limit`` leaves for the algorithm beside ``own`` bytes of images; Unsupported if not even those fit."""
     if limit is None:
@@ -213,23 +218,29 @@ class Layer:
             kernel._run(x, self.state, self.bias, y)
         return y if out is None else _delivered(y, out)
 
-    def time_phases(self, input: Any, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
+    def time_phases(
+        self, input: Any, clock: Callable[[], float] = perf_counter, out: np.ndarray | None = None
+    ) -> dict[str, float]:
         """Seconds that each phase of one call takes, in the order they run; one entry, "run", if it has no phases.
 
+        They add up to the whole run, as it is when it runs step by step: what lies between two steps is the second's.
         Those of the algorithm alone, on NCHW: raises SpecError for another layout.
         """
         if self.kernel.spec.layout != "NCHW":
             raise SpecError(f"layout is {self.kernel.spec.layout!r}; phases are timed for: 'NCHW'")
         kernel, x = self.kernel, self.kernel._input(input)
-        y = kernel._output(None)
+        y = kernel._output(out, input)
         run = kernel._algorithm.run
         steps = run if isinstance(run, Phases) else Phases((("run", run),))
         seconds = dict.fromkeys((name for name, _ in steps.steps), 0.0)
         with kernel._work() as work:
+            before = clock()
             for name, call in steps.calls(kernel.plan, x, self.state, self.bias, y, work):
-                start = clock()
                 call()
-                seconds[name] += clock() - start
+                now = clock()
+                seconds[name] += now - before
+                before = now
+        _delivered(y, out)
         return seconds
 
 

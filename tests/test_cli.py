@@ -132,7 +132,7 @@ def test_mistakes_are_refused_in_one_line(
         (["explain", PROBLEM, "--bogus"], ["No such option: --bogus", "`convbench explain --help`"]),
         (["bench", "--thread", "1"], ["--thread", "--threads"]),
         (["bench", "--threads"], ["'--threads' requires an argument"]),
-        (["bench", "--threads", "many"], ["'--threads'", "integer"]),
+        (["bench", "--threads", "many"], ["--threads", "'many'", "a number above 0"]),
         (["bench", "--budget", "0"], ["'--budget'"]),
         (["shapes", "smoke", "resnet50"], ["resnet50"]),
         (["machine", "--measure=3"], ["'--measure' does not take a value"]),

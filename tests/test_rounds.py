@@ -122,3 +122,30 @@ def test_when_the_least_rounds_are_too_dear_the_dearest_give_way(
     costs: dict[str, float], seconds: float, expected: dict[str, int]
 ) -> None:
     assert affordable(costs, seconds) == expected
+
+
+def test_with_cold_caches_each_call_is_timed_alone_after_its_memory_was_put_out(clock: FakeClock) -> None:
+    log: list[object] = []
+
+    def call() -> int:
+        log.append("call")
+        clock.now += 1e-4
+        return len(log)
+
+    def chill(result: object) -> None:
+        log.append(result)
+        clock.now += 5e-3
+
+    found = calibrated("cold", call, clock, chill)
+    assert found.seconds == pytest.approx(1e-4)
+    assert found.chill_seconds == pytest.approx(5e-3)
+    assert found.loops == 3
+    assert found.round_seconds == pytest.approx(4 * 1e-4 + 3 * 5e-3)
+    log.clear()
+    assert rounds.sample(found, clock) == pytest.approx(1e-4)
+    assert log == ["call", 1, "call", 3, "call", 5, "call"]
+
+
+def test_a_cold_sample_of_short_calls_does_not_last_for_ever(clock: FakeClock) -> None:
+    found = calibrated("cold", clock.spend(1e-7), clock, clock.spend(1e-3))
+    assert found.loops == rounds.MOST_COLD_LOOPS

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fake_clock import FakeClock
 
+from convbench.algorithm import Unsupported
 from convbench.bench.orders import Job
 from convbench.bench.worker import HOPELESS, Trials
 
@@ -34,6 +35,7 @@ class FakeContender:
     weak: bool = False
     raises: Exception | None = None
     spoils: bool = False
+    hides: bool = False
     calls: int = 0
     released: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
@@ -57,16 +59,21 @@ class FakeContender:
         self.facts["first_s"] = self.seconds
         return SimpleNamespace(ok=not self.reason, reason=self.reason, weak=self.weak)
 
+    def chill(self, cache: str) -> Any:
+        if self.hides and cache != "hot":
+            raise Unsupported("hidden weights")
+        return None if cache == "hot" else self.clock.spend(1e-3)
+
     def release(self) -> None:
         self.released = True
 
 
 def trials(
-    clock: FakeClock, contenders: list[FakeContender], seconds: float = 10.0
+    clock: FakeClock, contenders: list[FakeContender], seconds: float = 10.0, cache: str = "hot"
 ) -> tuple[list[str], dict[str, Event]]:
     """(names of the racers, last cell of each contender)."""
     events: list[Event] = []
-    job = Job("mb1ic1ih4oc1kh1", "dense", (), seconds)
+    job = Job("mb1ic1ih4oc1kh1", "dense", (), seconds, cache=cache)
     answer: Any = SimpleNamespace(operands=(np.ones(3), np.ones(1), np.ones(1)))
     planned: Any = sorted(contenders, key=lambda contender: contender.predicted)
     racers = Trials(job, answer, clock, events.append).select(planned)
@@ -160,3 +167,11 @@ def test_a_long_first_call_is_not_repeated_to_calibrate(clock: FakeClock) -> Non
     racers, _ = trials(clock, [long])
     assert racers == ["long"]
     assert long.calls == 1
+
+
+def test_with_cold_caches_a_rival_that_hides_its_weights_is_skipped(clock: FakeClock) -> None:
+    open_one, hidden = FakeContender(clock, "open", 1e-3), FakeContender(clock, "hidden", 1e-3, hides=True)
+    racers, cells = trials(clock, [open_one, hidden], cache="cold-weights")
+    assert racers == ["open"]
+    assert (cells["hidden"]["status"], cells["hidden"]["reason"]) == ("skipped", "hidden weights")
+    assert trials(clock, [FakeContender(clock, "hidden", 1e-3, hides=True)])[0] == ["hidden"]

@@ -11,11 +11,13 @@ import numpy as np
 
 from convbench import algorithm as registry
 from convbench import peers
-from convbench.algorithm import Algorithm, Unsupported
+from convbench.algorithm import Algorithm, Phases, Unsupported
 from convbench.bench.environment import Facts
 from convbench.bench.jitclock import JitClock
-from convbench.bench.rounds import Clock
-from convbench.driver import Kernel, worthwhile
+from convbench.bench.orders import ALL_COLD, HOT
+from convbench.bench.rounds import Chill, Clock
+from convbench.driver import Kernel, Layer, kept_scratch, worthwhile
+from convbench.kernels.evict import cannot_evict, evict, memory
 from convbench.layouts import logical
 from convbench.machine import Machine
 from convbench.peers import Peer
@@ -46,6 +48,7 @@ class Contender:
         self.name = contender.name
         self.peer = isinstance(contender, Peer)
         self._algorithm = contender
+        self._given = (workspace_limit, machine, clock)
         self._clock = clock
         missing = contender.available() if isinstance(contender, Peer) else None
         if isinstance(contender, Peer) and spec.layout != "NCHW":
@@ -58,9 +61,11 @@ class Contender:
         plan = self._kernel.plan
         self.predicted = self._kernel.predicted(machine)
         self.call: Callable[..., Any] = lambda: None
+        self.layer: Layer | None = None
+        self.x: Any = None
         self.facts: Facts = {
             "peer": int(self.peer),
-            "kernel_threads": threads,
+            "kernel_threads": self._kernel_threads(threads),
             "predicted_s": self.predicted,
             "workspace_bytes": self._kernel.workspace_bytes,
             "bound": self._kernel.error_bound,
@@ -69,17 +74,45 @@ class Contender:
 
     def prepare(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
         """Time the preparation (its median of three while it is cheap) and bind ``call`` to these operands."""
+        self._operands = (x, weight, bias)
         layer, seconds = self._apart(lambda: self._kernel.prepare(weight, bias))
         times = [seconds]
         while seconds < CHEAP and len(times) < PREPARATIONS:
             layer, seconds = self._apart(lambda: self._kernel.prepare(weight, bias))
             times.append(seconds)
         self.facts["prepare_s"] = median(times)
+        self.layer = layer
         if isinstance(self._algorithm, Peer):
-            own = self._algorithm.load(self._kernel.plan, x)
-            self.call = partial(self._algorithm.call, self._kernel.plan, own, layer.state, layer.bias)
+            self.x = self._algorithm.load(self._kernel.plan, x)
+            self.call = partial(self._algorithm.call, self._kernel.plan, self.x, layer.state, layer.bias)
         else:
+            self.x = x
             self.call = partial(layer, x)
+
+    def chill(self, cache: str) -> Chill | None:
+        """Puts out of the caches what ``cache`` says is cold there, given the last result; None for hot caches.
+
+        Unsupported where that cannot be done. Only once ``prepare`` has been called.
+        """
+        if cache == HOT:
+            return None
+        assert self.layer is not None
+        parts = self._algorithm.memory if isinstance(self._algorithm, Peer) else memory
+        cold = list(parts(self.layer.state))
+        if reason := cannot_evict() or (None if cold else f"{self.name} hides its weights; they cannot be made cold"):
+            raise Unsupported(reason)
+        cold += memory(self.layer.bias)
+        if cache == ALL_COLD:
+            cold += parts(self.x)
+
+        def chill(result: object) -> None:
+            evict(cold)
+            if cache == ALL_COLD:
+                evict(parts(result))
+                evict(memory(kept_scratch()))
+
+        self.facts["cold_bytes"] = sum(nbytes for _, nbytes in cold)
+        return chill
 
     def first(self, truth: Truth) -> Verdict:
         """Make and time the first call, and judge what it wrote. Ours write into an output full of NaN."""
@@ -96,9 +129,27 @@ class Contender:
         self.facts |= {"error": verdict.error, "relative_error": verdict.relative_error}
         return verdict
 
+    def on(self, threads: int) -> Contender:
+        """The same, prepared, on another number of threads."""
+        other = Contender(self._algorithm, self.spec, threads, *self._given)
+        other.prepare(*self._operands)
+        return other
+
+    def alone(self) -> Layer | None:
+        """The layer on one thread, for its phases to be timed; None where the algorithm has none."""
+        if not isinstance(self._algorithm.run, Phases) or self.spec.layout != "NCHW":
+            return None
+        return self.layer if self.facts["kernel_threads"] == 1 else self.on(1).layer
+
+    def _kernel_threads(self, threads: int) -> int:
+        """Threads that the plan uses: one where there is no plan but the problem itself."""
+        plan = self._kernel.plan
+        return threads if self.peer else 1 if isinstance(plan, ConvSpec) else getattr(plan, "threads", threads)
+
     def release(self) -> None:
         """Let go of weights, scratch and operands."""
         self.call = lambda: None
+        self.layer = self.x = None
 
     def _apart(self, call: Callable[..., Any]) -> tuple[Any, float]:
         """(result, seconds) of a call, without what Numba compiled or loaded in it; that is ``late_jit_s``."""

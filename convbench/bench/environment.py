@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,8 +15,22 @@ from convbench.kernels.blas import blas_name
 from convbench.machine import describe, fingerprint
 
 PACKAGES = ("convbench", "numpy", "scipy", "numba", "llvmlite", "torch", "onnxruntime", "opencv-python-headless")
-PREFIXES = ("NUMBA_", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "BLIS_", "GOTO_", "MALLOC_")
-GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+PREFIXES = (
+    *("NUMBA_", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "BLIS_", "GOTO_", "VECLIB_", "ONEDNN_", "DNNL_"),
+    *("ATEN_", "TORCH_", "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "PYTHONMALLOC", "CONVBENCH_VECTOR_BYTES"),
+)
+CPU = Path("/sys/devices/system/cpu")
+SYSTEM = {
+    "cpu_governor": CPU / "cpu0/cpufreq/scaling_governor",
+    "cpu_driver": CPU / "cpu0/cpufreq/scaling_driver",
+    "cpu_max_khz": CPU / "cpu0/cpufreq/cpuinfo_max_freq",
+    "cpu_boost": CPU / "cpufreq/boost",
+    "cpu_no_turbo": CPU / "intel_pstate/no_turbo",
+    "cpu_smt": CPU / "smt/active",
+    "cpu_isolated": CPU / "isolated",
+    "huge_pages": Path("/sys/kernel/mm/transparent_hugepage/enabled"),
+}
+"""What a time depends on and the system tells in a file, where it does."""
 
 Facts = dict[str, str | int | float]
 
@@ -30,15 +46,39 @@ def environment() -> Facts:
         "machine": fingerprint(),
         "python_implementation": platform.python_implementation().lower(),
         "python_version": platform.python_version(),
+        "cpu_affinity": _affinity(),
+        **_system(),
         **_versions(),
         **_variables(),
     }
     facts["blas"] = blas_name()
     if revision := _git_revision():
         facts["git_revision"] = revision
-    if GOVERNOR.is_file():
-        facts["cpu_governor"] = GOVERNOR.read_text().strip()
     return facts
+
+
+def _system() -> Facts:
+    """The files of ``SYSTEM`` that can be read and say something; of alternatives, the one in brackets."""
+    found: Facts = {}
+    for name, path in SYSTEM.items():
+        with suppress(OSError):
+            text = path.read_text().strip()
+            if text:
+                found[name] = chosen[1] if (chosen := re.search(r"\[(.*?)\]", text)) else text
+    return found
+
+
+def _affinity() -> str:
+    """Processors that this process may run on, such as "0-3,6"; empty where the system does not say."""
+    if not hasattr(os, "sched_getaffinity"):
+        return ""
+    ranges: list[list[int]] = []
+    for processor in sorted(os.sched_getaffinity(0)):
+        if ranges and ranges[-1][1] == processor - 1:
+            ranges[-1][1] = processor
+        else:
+            ranges.append([processor, processor])
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in ranges)
 
 
 def _versions() -> Facts:

@@ -15,15 +15,18 @@ import sys
 from contextlib import suppress
 from time import perf_counter
 
+import numpy as np
+
 from convbench import machine
 from convbench.algorithm import load_file
 from convbench.bench.calibrate import measure
-from convbench.bench.orders import Job, Setup, from_line
+from convbench.bench.orders import HOT, Job, Setup, from_line
 from convbench.bench.probes import Ring, fma_probe
 from convbench.bench.rounds import Emit
 from convbench.bench.warmup import warm
 from convbench.bench.worker import work
 from convbench.kernels.blas import blas_name
+from convbench.kernels.evict import evict, memory
 from convbench.spec import ConvSpec
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
@@ -48,6 +51,8 @@ def main(descriptor: int) -> None:
             machine.save(measure(ring))
     for dtype in {spec.dtype for spec in specs}:
         fma_probe(dtype, 1, machine.current()).call()
+    if setup.cache != HOT:
+        evict(memory(np.zeros(1)))  # compiles
     warm(specs, setup.contenders, emit)
     emit({"event": "ready", "blas": blas_name()})
     gc.collect()

@@ -6,12 +6,18 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+HOT, COLD_WEIGHTS, ALL_COLD = CACHES = ("hot", "cold-weights", "all-cold")
+"""What the caches hold when a timed call begins: what the last call left there, all but the prepared weights, nothing.
+
+Cold weights are what a network meets that calls each layer once; ``all-cold`` also puts input, output and scratch out.
+"""
+
 
 @dataclass(frozen=True)
 class Setup:
     """What the workers of a run have in common: the kernels they may need, and files that register more of them.
 
-    ``calibrate``: measure and store this machine's constants if none are stored.
+    ``calibrate``: measure and store this machine's constants if none are stored. ``cache``: one of ``CACHES``.
     """
 
     contenders: tuple[str, ...]
@@ -19,6 +25,7 @@ class Setup:
     threads: int = 1
     files: tuple[str, ...] = ()
     calibrate: bool = False
+    cache: str = HOT
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,8 @@ class Job:
     """One problem for one worker process. ``seconds``: its share of the budget, oracle and planning not counted.
 
     ``affinity``: processors to run on, empty for those allowed anyway; ``workspace_limit``: bytes, None for no limit.
+    ``cache``: one of ``CACHES``. ``details``: phases and memory of all that are raced, not only of as many as fit into
+    a small share of the time. ``scaling``: numbers of threads on which all that are raced are timed too.
     """
 
     spec: str
@@ -36,6 +45,9 @@ class Job:
     affinity: tuple[int, ...] = ()
     workspace_limit: int | None = None
     seed: int = 0
+    cache: str = HOT
+    details: bool = False
+    scaling: tuple[int, ...] = ()
 
 
 def to_line(order: Setup | Job) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from pyperf import Benchmark
 
+from convbench.bench.contamination import full_speed, slowed
 from convbench.bench.environment import Facts
 from convbench.bench.samples import load
 from convbench.bench.stats import Standing, standings
@@ -26,14 +27,27 @@ RANKED = ("ok", "weak test")
 FACTS = (
     *("suite", "spec", "problem_name", "repeats", "weights", "algorithm", "status", "reason", "threads", "cache"),
     *("compile_s", "cache_load_s", "prepare_s", "first_s", "error", "bound", "relative_error", "workspace_bytes"),
+    *("traced_bytes", "resident_bytes", "cold_bytes", "phases", "phases_slowdown", "scaling"),
     *("flop", "executed_flop", "min_bytes", "predicted_s", "peer", "repro"),
 )
 ANALYSIS = (
     *("time", "time_low", "time_high", "best_ratio", "ratio_low", "ratio_high", "tied", "winner", "rounds"),
-    *("own_tied", "own_winner", "peak_fraction", "bandwidth_fraction", "ndim"),
+    *("own_tied", "own_winner", "peak_fraction", "bandwidth_fraction", "ndim", "slowed"),
 )
 COLUMNS = (*FACTS, *ANALYSIS)
-TEXT = ("suite", "spec", "problem_name", "weights", "algorithm", "status", "reason", "cache", "repro")
+TEXT = (
+    "suite",
+    "spec",
+    "problem_name",
+    "weights",
+    "algorithm",
+    "status",
+    "reason",
+    "cache",
+    "repro",
+    "phases",
+    "scaling",
+)
 
 FLAGS = ("tied", "winner", "own_tied", "own_winner", "peer")
 
@@ -61,6 +75,15 @@ class Problem:
             if self.facts[name]["status"] in RANKED and (peers or not self.facts[name].get("peer"))
         }
 
+    @property
+    def dtype(self) -> str:
+        return ConvSpec.parse(str(self.shared["spec"])).dtype
+
+    def speeds(self, name: str) -> list[float]:
+        """flop/s of the FMA probe beside each sample of a contender."""
+        work = float(self.probe_facts["fma"].get("probe_flop", 0.0))
+        return [work / seconds for seconds in self.beside.get(name, {}).values()] if work else []
+
     def tie_break(self) -> dict[str, tuple[float, float]]:
         """(workspace, error) by algorithm; what is not known counts as worst."""
         worst = float("inf")
@@ -76,7 +99,9 @@ def cells(run: str | Path) -> pd.DataFrame:
     Numbers that do not exist (the time of what never ran, the intensity of an empty problem) are NaN. A problem that
     several suites hold was measured once and has its rows under each of them.
     """
-    rows = [row for problem in problems(run) for row in _rows(problem)]
+    found = list(problems(run))
+    full = _full_speeds(found)
+    rows = [row for problem in found for row in _rows(problem, full)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in TEXT:
         frame[column] = frame[column].fillna("").astype(str)
@@ -140,12 +165,21 @@ def _rounds(benchmark: Benchmark, beside: bool = False) -> dict[Key, float]:
     return rounds
 
 
-def _rows(problem: Problem) -> Iterator[dict[str, Any]]:
+def _full_speeds(found: Sequence[Problem]) -> dict[str, float]:
+    """The probe's flop/s by element type when nothing slowed the machine."""
+    rates: dict[str, list[float]] = {}
+    for problem in found:
+        rates.setdefault(problem.dtype, []).extend(rate for name in problem.beside for rate in problem.speeds(name))
+    return {dtype: full_speed(readings) for dtype, readings in rates.items()}
+
+
+def _rows(problem: Problem, full: Mapping[str, float]) -> Iterator[dict[str, Any]]:
     ranking = standings(problem.contenders(), problem.tie_break())
     own = _own_standings(ranking, problem)
     for name, facts in sorted(problem.facts.items()):
         row = {column: facts.get(column, problem.shared.get(column)) for column in FACTS}
         row |= {"ndim": ConvSpec.parse(str(row["spec"])).ndim, "rounds": len(problem.samples.get(name, ()))}
+        row["slowed"] = slowed(problem.speeds(name), full[problem.dtype])
         if name in ranking:
             row |= _analysis(ranking[name], problem, name)
         if name in own:

@@ -1,7 +1,8 @@
 """From a run to the choices of ``fastest`` and ``conv1d/2d/3d`` on this machine.
 
 Only problems on which every registered algorithm took part are remembered, so that a comparison of two does not hide
-the others. Those with rank-1 weights are not: a call does not know the class of its weights.
+the others. Those with rank-1 weights are not: a call does not know the class of its weights. Nor are runs with cold
+caches, since nobody can say what a call will find there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from convbench import choices
 from convbench.algorithm import algorithms
+from convbench.bench.orders import HOT
 from convbench.bench.records import Problem, problems
 from convbench.bench.stats import TIE_COST, standings
 from convbench.choices import Measured
@@ -20,6 +22,8 @@ def measured(run: str | Path) -> dict[str, dict[str, Measured]]:
     """What a run found, as :func:`convbench.choices.record` takes it: problem key -> algorithm -> times and rank."""
     found = {}
     for problem in problems(run):
+        if problem.shared.get("cache", HOT) != HOT:
+            continue
         complete = set(algorithms()) <= set(str(problem.shared["contenders"]).split())
         if complete and problem.shared["weights"] == "dense" and (ranking := _ranked(problem)):
             key = choices.key(ConvSpec.parse(str(problem.shared["spec"])), int(problem.shared["threads"]))

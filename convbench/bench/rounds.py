@@ -1,8 +1,9 @@
 """Interleaved rounds: every contender once a round, in an order drawn anew, with a probe of the machine before each.
 
-A sample lasts at least ``LEAST_SAMPLE``, so fast contenders are called in a loop. In hot mode an untimed call precedes
-every sample shorter than ``LONG_CALL``: the others, and the bandwidth probe, have pushed its data out of the caches.
-Time comes from the ``clock`` given, so tests need none.
+A sample lasts at least ``LEAST_SAMPLE``, so fast contenders are called in a loop. With hot caches an untimed call
+precedes every sample shorter than ``LONG_CALL``: the others, and the bandwidth probe, have pushed its data out of the
+caches. With cold ones an untimed call precedes every sample, each call is timed alone, and before it the contender's
+memory is put out of the caches. Time comes from the ``clock`` given, so tests need none.
 """
 
 from __future__ import annotations
@@ -18,28 +19,40 @@ LEAST_ROUNDS = 6  # fewer give no 95% interval
 MOST_ROUNDS = 25
 BEATEN = 1.5  # times the best, in every one of the first rounds: no more rounds can make it a winner
 MOST_LOOPS = 100_000
+MOST_COLD_LOOPS = 10  # putting memory out of the caches takes longer than many a call
+
 
 Clock = Callable[[], float]
 Emit = Callable[[dict[str, object]], None]
+Chill = Callable[[object], None]
+"""Puts memory out of the caches, that of the last call's result among it."""
 
 
 @dataclass
 class Racer:
-    """A contender in the race: ``seconds`` per call as calibrated, and ``loops`` calls a sample."""
+    """A contender in the race: ``seconds`` per call as calibrated, and ``loops`` calls a sample.
+
+    ``chill``, if caches are to be cold, takes ``chill_seconds``.
+    """
 
     name: str
     call: Callable[[], object]
     seconds: float
     loops: int
+    chill: Chill | None = None
+    chill_seconds: float = 0.0
 
     @property
     def round_seconds(self) -> float:
         """What one round costs: the sample and the call that warms the caches."""
-        return self.seconds * (self.loops + (self.seconds < LONG_CALL))
+        untimed = self.seconds < LONG_CALL or self.chill is not None
+        return self.seconds * (self.loops + untimed) + self.chill_seconds * self.loops
 
 
-def calibrated(name: str, call: Callable[[], object], clock: Clock) -> Racer:
+def calibrated(name: str, call: Callable[[], object], clock: Clock, chill: Chill | None = None) -> Racer:
     """Find the loop count: ten times more calls until they take half of a sample; not for a first call."""
+    if chill is not None:
+        return _chilled(Racer(name, call, 0.0, 1, chill), clock)
     loops = 1
     while True:
         elapsed = timed(call, loops, clock)
@@ -48,6 +61,14 @@ def calibrated(name: str, call: Callable[[], object], clock: Clock) -> Racer:
         loops = min(10 * loops, MOST_LOOPS)
     seconds = max(elapsed / loops, 1e-9)
     return Racer(name, call, seconds, min(MOST_LOOPS, max(1, ceil(LEAST_SAMPLE / seconds))))
+
+
+def _chilled(racer: Racer, clock: Clock) -> Racer:
+    start = clock()
+    seconds = max(_cold_sample(racer, clock), 1e-9)
+    chill_seconds = max(0.0, clock() - start - 2 * seconds)
+    loops = min(MOST_COLD_LOOPS, max(1, ceil(LEAST_SAMPLE / seconds)))
+    return Racer(racer.name, racer.call, seconds, loops, racer.chill, chill_seconds)
 
 
 def timed(call: Callable[[], object], loops: int, clock: Clock) -> float:
@@ -61,9 +82,25 @@ def timed(call: Callable[[], object], loops: int, clock: Clock) -> float:
 
 def sample(racer: Racer, clock: Clock) -> float:
     """Seconds per call."""
+    if racer.chill is not None:
+        return _cold_sample(racer, clock)
     if racer.seconds < LONG_CALL:
         racer.call()
     return timed(racer.call, racer.loops, clock) / racer.loops
+
+
+def _cold_sample(racer: Racer, clock: Clock) -> float:
+    """The mean of calls timed one by one. Each result lives until the next call, which then gets the same memory."""
+    assert racer.chill is not None
+    result: object = racer.call()
+    spent = 0.0
+    for _ in range(racer.loops):
+        racer.chill(result)
+        result = None
+        start = clock()
+        result = racer.call()
+        spent += clock() - start
+    return spent / racer.loops
 
 
 def affordable(costs: Mapping[str, float], seconds: float) -> dict[str, int]:

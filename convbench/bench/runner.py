@@ -15,19 +15,20 @@ from convbench.bench.compiled import FILE, Compiled, Warm, ready_crew
 from convbench.bench.contender import find
 from convbench.bench.crew import Crew, Launch, WorkerError
 from convbench.bench.environment import Facts, environment
-from convbench.bench.orders import Job, Setup
+from convbench.bench.orders import CACHES, HOT, Job, Setup
 from convbench.bench.records import SAMPLES
 from convbench.bench.samples import Result, SampleFile
 from convbench.bench.schedule import LEAST_SHARE, Schedule, Task, tasks
 from convbench.bench.tally import Tally
 from convbench.bench.warmup import likenesses
 from convbench.choices import kernels_hash
+from convbench.kernels.evict import cannot_evict
 from convbench.kernels.jit import code_dir, sources_hash
 from convbench.peers import Peer
 from convbench.suites import Problem
 
 PATIENCE = 60.0
-SAME = ("machine", "cache", "seed", "workspace_limit", "kernels")
+SAME = ("machine", "cache", "seed", "workspace_limit", "kernels", "scaled_on")
 """Facts in which a run that is continued must agree."""
 FILES = "algorithm_files"
 """The fact that names the state of the user's files; it must agree too, unless the contenders differ anyway."""
@@ -45,6 +46,8 @@ class Config:
     ``contenders``: names of algorithms and rivals. ``out``: the results directory; a run that it holds is continued.
     ``files``: Python files that register algorithms. ``processes``: worker processes for each problem. ``affinity``:
     processors that workers may use. ``patience``: seconds without a sign of life after which a worker is killed.
+    ``cache``: what calls find in the caches, one of ``CACHES``. ``scaling``: numbers of threads on which all that are
+    raced are timed beside ``threads``. ``details``: phases and memory of all that are raced.
     """
 
     problems: Sequence[Problem]
@@ -59,6 +62,9 @@ class Config:
     seed: int = 0
     patience: float = PATIENCE
     calibrate: bool = True
+    cache: str = HOT
+    scaling: tuple[int, ...] = ()
+    details: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,12 @@ class _Run:
                 f"budget is {config.budget}, threads {config.threads}, processes {config.processes}; "
                 "allowed: a budget above 0, and at least one thread and process"
             )
+        if config.cache not in CACHES:
+            raise RunError(f"cache is {config.cache!r}; allowed: {', '.join(CACHES)}")
+        if config.cache != HOT and (reason := cannot_evict()):
+            raise RunError(reason)
+        if config.scaling and max(config.scaling) != config.threads:
+            raise RunError(f"scaling is {config.scaling}; its greatest must be threads = {config.threads}")
         self._all = tasks(config.problems)
         if not self._all or not self._contenders:
             raise RunError("there is nothing to measure; allowed: at least one problem and one algorithm")
@@ -114,7 +126,8 @@ class _Run:
         self._file = SampleFile(config.out / SAMPLES)
         self._facts: Facts = {
             **environment(),
-            "cache": "hot",
+            "cache": config.cache,
+            "scaled_on": " ".join(map(str, config.scaling)) or "none",
             "seed": config.seed,
             "workspace_limit": "none" if config.workspace_limit is None else config.workspace_limit,
             "kernels": kernels_hash(),
@@ -160,6 +173,7 @@ class _Run:
             threads=self._config.threads,
             files=self._config.files,
             calibrate=self._config.calibrate,
+            cache=self._config.cache,
         )
         processes = min(COMPILE_PROCESSES, os.cpu_count() or 1)
         known = Compiled(code_dir() / FILE)
@@ -183,12 +197,20 @@ class _Run:
 
     def _costs(self, task: Task, name: str) -> Facts:
         """What is known of a cell before it is measured."""
-        problem = shlex.quote(str(Problem(task.spec, task.weights)))
         return {
             **self._warm.costs.get((name, task.spec.dtype), {}),
-            "repro": f"convbench bench {problem} --algorithms {name} --threads {self._config.threads}",
+            "repro": self._command(task, name),
             "peer": int(isinstance(find(name), Peer)),
         }
+
+    def _command(self, task: Task, name: str) -> str:
+        """The command line that measures this cell again."""
+        config = self._config
+        words = ["convbench", "bench", str(Problem(task.spec, task.weights)), "--algorithms", name]
+        words += ["--threads", ",".join(map(str, config.scaling or (config.threads,)))]
+        words += [word for file in config.files for word in ("--with", Path(file).name)]
+        words += ["--cache", config.cache] if config.cache != HOT else []
+        return shlex.join(words)
 
     def _attempt(self, task: Task, tally: Tally, seconds: float, seed: int) -> bool:
         """One worker process; False if it died: then the contender to blame is out, or all if nobody is."""
@@ -201,6 +223,9 @@ class _Run:
             affinity=self._config.affinity,
             workspace_limit=self._config.workspace_limit,
             seed=self._config.seed + seed,
+            cache=self._config.cache,
+            details=self._config.details,
+            scaling=self._config.scaling,
         )
         tally.begin()
         silent, error, code = 0.0, "", 0

@@ -53,6 +53,8 @@ class Tally:
                 self._series(self._probes[event["probe"]]).values.append(event["seconds"])
             case "cell":
                 self._settle(event)
+            case "facts":
+                self._cells[event["algorithm"]].facts |= event["facts"]
             case "sample":
                 series = self._series(self._cells[event["algorithm"]].series)
                 series.values.append(event["seconds"])

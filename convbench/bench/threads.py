@@ -32,10 +32,16 @@ def _pools() -> ThreadpoolController:
 @contextmanager
 def limited_threads(threads: int) -> Iterator[Facts]:
     """Cap the pools of this process, and yield what they say themselves: ``threads_blas``, ``threads_fft`` …"""
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)
-    with _pools().limit(limits=threads), fft.set_workers(threads):
-        yield _read_back(threads)
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    try:
+        if torch:
+            torch.set_num_threads(threads)
+        with _pools().limit(limits=threads), fft.set_workers(threads):
+            yield _read_back(threads)
+    finally:
+        if torch:
+            torch.set_num_threads(before)
 
 
 def _read_back(threads: int) -> Facts:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from convbench import machine
-from convbench.algorithm import Unsupported
+from convbench.algorithm import Phases, Unsupported
 from convbench.bench.contender import find
 from convbench.bench.jitclock import JitClock
 from convbench.bench.rounds import Emit
 from convbench.data import arrays
-from convbench.driver import Kernel
+from convbench.driver import Kernel, Layer
 from convbench.peers import Peer
 from convbench.spec import ConvSpec
 
@@ -46,25 +48,29 @@ def warm(specs: Sequence[ConvSpec], contenders: Sequence[str], emit: Emit) -> No
     """Run every contender on every likeness that it accepts, on one thread.
 
     Events: begin, and warm with the seconds of each (algorithm, dtype) spent compiling and loading compiled code, or
-    with the error that it died of.
+    with the error that it died of. What only the phases of a fused algorithm need is compiled too, and not counted.
     """
     for name in contenders:
         emit({"event": "begin", "algorithm": name, "stage": "warm-up"})
         for dtype in sorted({spec.dtype for spec in specs}):
             event: dict[str, object] = {"event": "warm", "algorithm": name, "dtype": dtype, "error": ""}
-            with JitClock() as jit:
-                try:
-                    _run(name, [spec for spec in specs if spec.dtype == dtype])
-                except Exception as error:
-                    event["error"] = f"{type(error).__name__}: {error}"
+            try:
+                with JitClock() as jit:
+                    ran = _run(name, [spec for spec in specs if spec.dtype == dtype])
+                for layer, x in ran:
+                    layer.time_phases(x)
+            except Exception as error:
+                event["error"] = f"{type(error).__name__}: {error}"
             emit(event | {"compile_s": jit.compiling, "load_s": jit.loading})
 
 
-def _run(name: str, specs: Sequence[ConvSpec]) -> None:
+def _run(name: str, specs: Sequence[ConvSpec]) -> list[tuple[Layer, np.ndarray]]:
+    """The layers that ran, each with its input, of an algorithm that is called in one way and timed in another."""
     contender = find(name)
     if isinstance(contender, Peer) and contender.available():
-        return
+        return []
     here, ran = machine.current(), False
+    fused: list[tuple[Layer, np.ndarray]] = []
     for spec in sorted(specs, key=lambda spec: spec.macs):
         try:
             kernel = Kernel(contender, spec, 1, None, "warm-up")
@@ -73,5 +79,9 @@ def _run(name: str, specs: Sequence[ConvSpec]) -> None:
         if ran and contender.cost(kernel.plan, here) > DEAR:
             continue
         x, weight, bias = arrays(spec)
-        kernel.prepare(weight, bias)(x)
+        layer = kernel.prepare(weight, bias)
+        layer(x)
         ran = True
+        if isinstance(contender.run, Phases) and contender.run.fused and spec.layout == "NCHW":
+            fused.append((layer, x))
+    return fused

@@ -2,7 +2,8 @@
 
 Order of a job: contenders that refuse are skipped with their reason; the others are taken by predicted time, so that
 the best is known early. One predicted beyond ``HOPELESS`` times the best is called once (a rival not at all), and joins
-the race after all if that call refutes the prediction. Wrong answers are not timed. The rest race.
+the race after all if that call refutes the prediction. Wrong answers are not timed. The rest race. Then phases and
+memory, of the fastest first, in a small share of the time, and how they scale if that is asked for.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import gc
 import os
 from collections.abc import Sequence
 from random import Random
+from time import process_time
 
 import numpy as np
 
 from convbench.algorithm import Unsupported
+from convbench.bench import details, scaling
 from convbench.bench.contender import Contender, find
 from convbench.bench.environment import Facts
 from convbench.bench.orders import Job
-from convbench.bench.probes import Probe
+from convbench.bench.probes import Probe, fma_probe
 from convbench.bench.rounds import LONG_CALL, Clock, Emit, Racer, calibrated, race, timed
 from convbench.bench.threads import limited_threads
 from convbench.layouts import stored
@@ -32,7 +35,7 @@ RECHECK = 0.1  # of the job's seconds: longer first calls are not repeated to ca
 
 
 def work(job: Job, probes: Sequence[Probe], machine: Machine, clock: Clock, emit: Emit) -> None:
-    """Measure ``job`` in this process. Events: start, probe, begin, cell, sample."""
+    """Measure ``job`` in this process. Events: start, probe, begin, cell, sample, facts."""
     gc.disable()
     if job.affinity:
         os.sched_setaffinity(0, job.affinity)
@@ -47,8 +50,16 @@ def work(job: Job, probes: Sequence[Probe], machine: Machine, clock: Clock, emit
         emit({"event": "begin", "algorithm": "", "stage": "oracle"})
         answer = truth(planned[0].spec, job.weights if job.weights != "dense" else "normal", job.seed)
         end = clock() + job.seconds
-        racers = Trials(job, answer, clock, emit, planned[0].spec.layout).select(planned)
-        race(racers, {probe.name: probe.call for probe in probes}, end - clock(), clock, Random(job.seed), emit)
+        trials = Trials(job, answer, clock, emit, planned[0].spec.layout)
+        racers = trials.select(planned)
+        aside = job.seconds * ((scaling.SHARE if job.scaling else 0.0) + details.SHARE)
+        probed = {probe.name: probe.call for probe in probes}
+        race(racers, probed, end - aside - clock(), clock, Random(job.seed), emit)
+        inf = float("inf")
+        details.tell(trials.racing, inf if job.details else details.SHARE * job.seconds, clock, emit)
+        if job.scaling:
+            several = {threads: fma_probe(planned[0].spec.dtype, threads, machine).call for threads in job.scaling}
+            scaling.tell(trials.racing, job, several, scaling.SHARE * job.seconds, clock, process_time, emit)
 
 
 def _planned(job: Job, spec: ConvSpec, machine: Machine, clock: Clock, emit: Emit) -> list[Contender]:
@@ -82,6 +93,7 @@ class Trials:
 
     def __init__(self, job: Job, answer: Truth, clock: Clock, emit: Emit, layout: str = "NCHW") -> None:
         self._share = job.seconds
+        self._cache = job.cache
         self._answer = answer
         self._clock = clock
         self._emit = emit
@@ -89,6 +101,7 @@ class Trials:
         self._x = self._given.copy()
         self._best = float("inf")  # seconds per call, measured
         self._entered: list[tuple[Racer, Contender, str]] = []
+        self.racing: list[tuple[Racer, Contender]] = []
 
     def select(self, planned: Sequence[Contender]) -> list[Racer]:
         """The racers among contenders in ascending order of prediction; the cells of all of them go out."""
@@ -106,7 +119,8 @@ class Trials:
                 self._drop(contender, f"{why}; a rival, so not called")
             else:
                 self._try(contender, before, f"{why}; ")
-        return [racer for racer, contender, status in self._entered if self._may_race(racer, contender, status)]
+        self.racing = [(racer, rival) for racer, rival, status in self._entered if self._may_race(racer, rival, status)]
+        return [racer for racer, _ in self.racing]
 
     def _may_race(self, racer: Racer, contender: Contender, status: str) -> bool:
         if racer.seconds > HOPELESS * self._best:
@@ -129,6 +143,8 @@ class Trials:
             return
         try:
             self._measure(contender, why)
+        except Unsupported as error:
+            self._drop(contender, str(error), "skipped")
         except Exception as error:
             self._drop(contender, f"{type(error).__name__}: {error}", "crashed")
 
@@ -147,9 +163,9 @@ class Trials:
             self._drop(contender, f"{why}called once: {_times(first, self._best)}")
         else:
             self._begin(contender, "calibration")
-            call = contender.call
+            name, call, chill = contender.name, contender.call, contender.chill(self._cache)
             lasting = first > RECHECK * self._share
-            racer = Racer(contender.name, call, first, 1) if lasting else calibrated(contender.name, call, self._clock)
+            racer = Racer(name, call, first, 1, chill) if lasting else calibrated(name, call, self._clock, chill)
             self._best = min(self._best, racer.seconds)
             self._entered.append((racer, contender, "weak test" if verdict.weak else "ok"))
 

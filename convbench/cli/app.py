@@ -68,7 +68,13 @@ def bench(
     problems: Problems = None,
     algorithms: Names = None,
     user_files: Files = None,
-    threads: Threads = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[,N…]",
+            help="Threads of each call; of several, the most, and then how all scale. (default: one per core allowed)",
+        ),
+    ] = None,
     budget: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="For all measurements; compiling comes on top.")
     ] = 300,
@@ -82,6 +88,12 @@ def bench(
         bool, typer.Option("--peers", help="Also the rivals that need packages of their own, such as torch.")
     ] = False,
     batch: Batch = None,
+    cache: Annotated[
+        str, typer.Option(metavar="hot|cold-weights|all-cold", help="What a call finds in the caches.")
+    ] = "hot",
+    details: Annotated[
+        bool, typer.Option("--details", help="Phases and memory of all, not only in 3% of the time.")
+    ] = False,
 ) -> None:
     """Measure which algorithm is fastest on each problem, and write the report.
 
@@ -92,14 +104,27 @@ def bench(
     convbench bench
     convbench bench resnet50 images --budget 600
     convbench bench my_model.onnx
+    convbench bench resnet50 --cache cold-weights
+    convbench bench vgg16 --threads 1,2 --details
     convbench bench mb1ic64ih56oc64oh56kh3ph1 --algorithms direct,im2col,winograd_4x4_3x3
     convbench bench smoke --with my_algorithm.py --threads 1 --out results/mine
     """
     from convbench.cli import benchmark
+    from convbench.cli.terminal import threads_in
 
     directory = out or benchmark.fresh_directory()
-    named = problems or ["default"]
-    asked = benchmark.Request(named, algorithms, user_files or [], threads, budget, directory, peers, batch)
+    asked = benchmark.Request(
+        problems or ["default"],
+        algorithms,
+        user_files or [],
+        threads_in(threads),
+        budget,
+        directory,
+        peers,
+        batch,
+        cache,
+        details,
+    )
     raise typer.Exit(0 if benchmark.run(asked) else 1)
 
 

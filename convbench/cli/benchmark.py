@@ -23,8 +23,10 @@ from rich.text import Text
 from convbench import choices, peers, report, suites
 from convbench.algorithm import list_algorithms
 from convbench.bench import records, runner
+from convbench.bench.alarms import alarms
 from convbench.bench.contender import find
 from convbench.bench.crew import WorkerError
+from convbench.bench.orders import HOT
 from convbench.bench.remember import measured
 from convbench.bench.samples import RecordError
 from convbench.cli.terminal import Interrupted, UserError, batched, console, names_in, register_files
@@ -47,18 +49,22 @@ class Request:
     problems: Sequence[str]
     algorithms: str | None
     files: Sequence[Path]
-    threads: int | None
+    threads: tuple[int, ...]
     budget: float
     out: Path
     peers: bool
     batch: int | None = None
+    cache: str = HOT
+    details: bool = False
 
     def command(self) -> str:
         """The command line that continues this run."""
         words = ["convbench", "bench", *self.problems]
         words += ["--algorithms", self.algorithms] if self.algorithms else []
         words += [word for file in self.files for word in ("--with", str(file))]
-        words += ["--threads", str(self.threads)] if self.threads else []
+        words += ["--threads", ",".join(map(str, self.threads))] if self.threads else []
+        words += ["--cache", self.cache] if self.cache != HOT else []
+        words += ["--details"] if self.details else []
         words += ["--batch", str(self.batch)] if self.batch is not None else []
         words += ["--budget", f"{self.budget:g}", *(["--peers"] if self.peers else []), "--out", str(self.out)]
         return shlex.join(words)
@@ -78,8 +84,11 @@ def run(asked: Request) -> bool:
         contenders=asked.contenders(),
         out=asked.out,
         budget=asked.budget,
-        threads=available(asked.threads),
+        threads=max(asked.threads) if asked.threads else available(),
         files=tuple(str(file.resolve()) for file in asked.files),
+        cache=asked.cache,
+        scaling=asked.threads if len(asked.threads) > 1 else (),
+        details=asked.details,
     )
     for name in config.contenders:
         find(name)
@@ -96,6 +105,8 @@ def run(asked: Request) -> bool:
     cells = _tell(config.out, screen)
     if standing := [name for name in theirs if name in config.contenders]:
         screen.print(_table(standing_text(cells, standing)))
+    for sentence in alarms(cells, records.environment_of(config.out)):
+        typer.echo(f"note: {sentence}")
     _remember(config.out)
     return _all_right(cells)
 
@@ -191,7 +202,7 @@ def _remember(directory: Path) -> None:
     """Let fastest() and conv1d/2d/3d() use what was found; a cache that cannot be written costs a warning only."""
     found = measured(directory)
     if not found:
-        typer.echo("choices: none recorded; that takes a run of every algorithm on dense weights")
+        typer.echo("choices: none recorded; that takes a run of every algorithm on dense weights with hot caches")
         return
     try:
         path = choices.record(found)

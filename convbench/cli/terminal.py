@@ -65,6 +65,16 @@ def names_in(text: str | None) -> list[str] | None:
     return names
 
 
+def threads_in(text: str | None) -> tuple[int, ...]:
+    """``1,2,4`` -> (1, 2, 4), ascending; nothing for None."""
+    if text is None:
+        return ()
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise UserError(f"--threads is {text!r}; allowed: a number above 0, or several such as 1,2,4")
+    return tuple(sorted({int(word) for word in words}))
+
+
 def register_files(files: Sequence[Path]) -> list[str]:
     """Make the user's algorithms known; gives their names."""
     from convbench.algorithm import load_file

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import log2, prod
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from convbench.algorithm import Algorithm, spec_of, unit_roundoff
+from convbench.kernels.evict import Range, memory
 from convbench.spec import ConvSpec, SpecError, nearest
 
 
@@ -32,11 +33,16 @@ def _identity(plan: Any, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Peer(Algorithm):
-    """A rival. ``call`` gives its own kind of array; ``available()`` is None, or says why it cannot run here."""
+    """A rival. ``call`` gives its own kind of array; ``available()`` is None, or says why it cannot run here.
+
+    ``memory``: the address ranges of what ``load``, ``prepare`` and ``call`` give, for runs with cold caches; none for
+    weights that the rival hides, which such runs then skip.
+    """
 
     load: Callable[[Any, np.ndarray], Any] = _identity
     call: Callable[[Any, Any, Any, np.ndarray | None], Any] = lambda plan, x, state, bias: x
     export: Callable[[Any, Any], np.ndarray] = _identity
+    memory: Callable[[Any], Iterable[Range]] = memory
     available: Callable[[], str | None] = lambda: None
 
     @property

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import direct_error
+from convbench.kernels.evict import Range
 from convbench.machine import Machine
 from convbench.peers import installed, peer, symmetric_padding
 from convbench.spec import ConvSpec
@@ -93,6 +94,15 @@ def export(plan: Plan, y: Any) -> np.ndarray:
     return y.contiguous().numpy()
 
 
+def memory(tensor: Any) -> list[Range]:
+    """The address range of a tensor, oneDNN's opaque ones included."""
+    if tensor.is_mkldnn:
+        mkldnn = _torch().ops.mkldnn
+        return [(mkldnn.data_ptr(tensor), mkldnn._nbytes(tensor))]
+    storage = tensor.untyped_storage()
+    return [(storage.data_ptr(), storage.nbytes())]
+
+
 def cost(plan: Plan, machine: Machine) -> float:
     spec = plan.spec
     compute = machine.flop_time(spec.flop, spec, 1, EFFICIENCY)
@@ -102,6 +112,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 common: dict[str, Any] = {
     "plan": plan,
     "export": export,
+    "memory": memory,
     "cost": cost,
     "error": direct_error,
     "local": True,

@@ -1,7 +1,8 @@
 """Memory put out of the caches: every cache line of the ranges given is flushed to memory, by address.
 
 ``clflush`` is exact where streaming through a large buffer is not: the last-level caches of servers are larger than
-any buffer one would want to stream between two calls, and do not replace their oldest lines first. x86 only.
+any buffer one would want to stream between two calls, and do not replace their oldest lines first. x86 only. What
+translates addresses (the TLB) stays as it is.
 """
 
 from __future__ import annotations
@@ -55,10 +56,15 @@ def _flush(begin, end):
     _fence()
 
 
+def cannot_evict() -> str | None:
+    """Why memory cannot be put out of this machine's caches; None if it can."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        return None
+    return f"cold caches need x86's clflush; this machine is {platform.machine()}"
+
+
 def evict(ranges: Iterable[Range]) -> None:
-    """Flush every line of these ranges from all caches of the machine."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        raise SystemExit(f"cold runs need x86's clflush; this machine is {platform.machine()}")
+    """Flush every line of these ranges from all caches of the machine, which ``cannot_evict`` says nothing against."""
     for address, nbytes in ranges:
         if nbytes:
             _flush(address - address % LINE, address + nbytes)
@@ -67,13 +73,22 @@ def evict(ranges: Iterable[Range]) -> None:
 def memory(value: Any) -> Iterator[Range]:
     """The address ranges of all arrays in ``value``: an array, or any nest of containers and records of them."""
     if isinstance(value, np.ndarray):
-        yield value.__array_interface__["data"][0], value.nbytes
+        yield _extent(value)
     elif isinstance(value, dict):
-        for part in value.values():
-            yield from memory(part)
+        yield from memory(list(value.values()))
     elif isinstance(value, list | tuple):
         for part in value:
             yield from memory(part)
     elif is_dataclass(value):
         for field in fields(value):
             yield from memory(getattr(value, field.name))
+
+
+def _extent(array: np.ndarray) -> Range:
+    """From the first byte of the lowest element to the last one of the highest, whatever the strides."""
+    if not array.size:
+        return 0, 0
+    steps = [stride * (n - 1) for stride, n in zip(array.strides, array.shape, strict=True)]
+    below = sum(step for step in steps if step < 0)
+    above = sum(step for step in steps if step > 0)
+    return array.__array_interface__["data"][0] + below, above - below + array.itemsize

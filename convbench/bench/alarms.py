@@ -1,0 +1,67 @@
+"""What the numbers of a run should not be trusted for, in sentences: read off its cells, silent about what is in order.
+
+Pools that have other numbers of threads than asked for, times taken while the machine was slowed, kernels that do not
+scale, and memory that nobody declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from convbench.bench.allocation import RESOLUTION
+from convbench.bench.environment import Facts
+from convbench.bench.gains import gains
+from convbench.units import count, percent, size
+
+MOSTLY = 0.5  # of a cell's samples
+UNDECLARED = 0.1  # of what is declared and moved anyway
+
+
+def alarms(cells: pd.DataFrame, environment: Facts) -> list[str]:
+    """Sentences about a run: its cells as ``records.cells`` gives them, and the facts that all of them share."""
+    once = cells.drop_duplicates(["spec", "weights", "algorithm"])
+    own = once[~once["peer"]]
+    return [*_pools(environment), *_slowed(once), *_serial(own), *_undeclared(own)]
+
+
+def _pools(environment: Facts) -> Iterator[str]:
+    asked = environment.get("threads")
+    for name, found in sorted(environment.items()):
+        if asked is not None and name.startswith("threads_") and found != asked:
+            yield f"{count(int(asked), 'thread')} asked for, {name.removeprefix('threads_')} has {found}"
+
+
+def _slowed(cells: pd.DataFrame) -> Iterator[str]:
+    bad = cells[cells["slowed"] > MOSTLY]
+    if len(bad):
+        which = f"{count(len(bad), 'cell')} ({percent(len(bad) / len(cells))})"
+        yield f"the machine was slowed during most samples of {which}: their times are too long, their ratios hold"
+
+
+def _grouped(found: list[tuple[str, str, str]]) -> Iterator[str]:
+    """(algorithm, spec, what) -> one sentence an algorithm, with the first of its problems."""
+    frame = pd.DataFrame(found, columns=["algorithm", "spec", "what"])
+    for name, rows in frame.groupby("algorithm"):
+        first = rows.iloc[0]
+        yield f"{name} on {count(len(rows), 'problem')}, first {first['spec']}: {first['what']}"
+
+
+def _serial(own: pd.DataFrame) -> Iterator[str]:
+    scaled = own[own["scaling"] != ""]
+    found = [
+        (row.algorithm, row.spec, alarm) for row in scaled.itertuples() if (alarm := gains(str(row.scaling))[-1].alarm)
+    ]
+    return _grouped(found)
+
+
+def _undeclared(own: pd.DataFrame) -> Iterator[str]:
+    inside = own[["traced_bytes", "resident_bytes"]].max(axis=1)
+    known = own["workspace_bytes"] + own["min_bytes"]
+    rows = own[(inside > RESOLUTION) & (inside > UNDECLARED * known)]
+    found = [
+        (row.algorithm, row.spec, f"a call allocates {size(inside[row.Index])} beside its workspace")
+        for row in rows.itertuples()
+    ]
+    return _grouped(found)
