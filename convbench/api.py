@@ -30,8 +30,9 @@ _DOC = """{ndim}-D convolution of NumPy arrays by the fastest kernel known for t
     dilation: an integer or one per dimension; padding also "same", "valid" or (before, after) pairs.
     Returns (N, K, {output}), in ``out`` if given.
 
-    algorithm: "auto", or a name of ``list_algorithms()``. threads: None for Numba's current limit capped by the CPU
-    affinity. max_error, nonfinite, workspace_limit: constraints on "auto", as in ``fastest``.
+    algorithm: "auto", or a name of ``list_algorithms()``. threads: up to 16 or the machine's processors; None for
+    Numba's current limit capped by the CPU affinity. max_error, nonfinite, workspace_limit: constraints on "auto", as
+    in ``fastest``.
     Raises SpecError (shapes, values, names), Unsupported (no or not this algorithm), DTypeError (dtypes).
     Accuracy: ``fastest(spec).error_bound``; unasked, at most 8 × the direct sum's bound.
     """

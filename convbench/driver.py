@@ -15,7 +15,8 @@ from convbench.arguments import integer
 from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
 from convbench.kernels.relayout import from_planes, to_planes
 from convbench.kernels.scratch import NOTHING, Pool
-from convbench.kernels.threads import available
+from convbench.kernels.threads import available, most
+from convbench.layouts import LAYOUTS, stored_shape
 from convbench.machine import Machine, current
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
@@ -240,11 +241,12 @@ def _delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     return out
 
 
-def checked_limits(threads: Any, workspace_limit: Any) -> None:
-    """SpecError unless each is None or an integer: threads ≥ 1, workspace_limit (bytes) ≥ 0."""
-    for what, value, least in (("threads", threads, 1), ("workspace_limit", workspace_limit, 0)):
-        if value is not None:
-            integer(what, value, least)
+def checked_limits(threads: Any, workspace_limit: Any = None) -> None:
+    """SpecError unless each is None or an integer: threads from 1 to what a machine may have, workspace_limit ≥ 0."""
+    if threads is not None:
+        integer("threads", threads, 1, most())
+    if workspace_limit is not None:
+        integer("workspace_limit", workspace_limit, 0)
 
 
 def worthwhile(algorithm: Algorithm, spec: ConvSpec, threads: int) -> int:
@@ -261,7 +263,8 @@ def worthwhile(algorithm: Algorithm, spec: ConvSpec, threads: int) -> int:
 def kernel(spec: ConvSpec, name: str, *, threads: int | None = None, workspace_limit: int | None = None) -> Kernel:
     """The named algorithm, planned for this problem.
 
-    threads: exactly so many; None for those available, but one for a problem too small to share.
+    threads: exactly so many, up to 16 or the machine's processors; None for those available, but one for a problem
+    too small to share.
     Raises UnknownAlgorithm for a name nobody registered, Unsupported (with the reason) where the algorithm cannot
     solve the problem or not within ``workspace_limit`` bytes, SpecError for a thread count or limit out of range.
     """

@@ -281,6 +281,10 @@ CONSTRAINTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_constraints(case: str) -> None:
     given, message = CONSTRAINTS[case]
     refused(lambda: cb.fastest(SPEC, **given), SpecError, message)
+    "threads beyond any machine's": (
+        {"threads": 99_999},
+        r"threads is 99999; allowed: an integer from 1 to [1-9][0-9]+$",
+    ),
     refused(lambda: cb.explain(SPEC, **given), SpecError, message)
     refused(lambda: cb.conv2d(x, w, **given), SpecError, message)
     if set(given) <= {"threads", "workspace_limit"}:
