@@ -12,7 +12,7 @@ import numpy as np
 from convbench.algorithm import generation
 from convbench.driver import Kernel, kernel
 from convbench.kernels.threads import available
-from convbench.layouts import LAYOUTS, logical_shape
+from convbench.layouts import LAYOUTS, fitting, logical_shape
 from convbench.select import choices, fastest
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
@@ -121,14 +121,24 @@ def _planned(
     if len(x) not in (rank - 1, rank):
         raise SpecError(
             f"input has {len(x)} dimensions {x}; conv{ndim}d takes {rank}, or {rank - 1} unbatched, in {layout}"
+            + _fits(x, w, geometry[3], layout)
         )
     if x_dtype != w_dtype:
         raise DTypeError(f"input is {x_dtype} and weight {w_dtype}; both must have the same dtype")
     stride, padding, dilation, groups = geometry
     channels = w[1] * groups if isinstance(groups, int | np.integer) else w[1]
     shape = logical_shape(x if len(x) == rank else (1, *x), layout, channels)
-    spec = ConvSpec(shape, w, stride, padding, dilation, groups, x_dtype, layout)
+    try:
+        spec = ConvSpec(shape, w, stride, padding, dilation, groups, x_dtype, layout)
+    except SpecError as error:
+        raise SpecError(f"{error}{_fits(x, w, groups, layout)}") from None
     return _chosen(spec, *constraints), len(x) == rank
+
+
+def _fits(x: tuple[int, ...], w: tuple[int, ...], groups: Any, layout: str) -> str:
+    """The end of an error: other layouts that an input of this shape fits, if it does not fit ``layout``."""
+    found = fitting(x, w[1] * groups, len(w) - 2) if isinstance(groups, int | np.integer) else []
+    return f"; input {x} fits layout {' or '.join(found)}" if found and layout not in found else ""
 
 
 def _chosen(

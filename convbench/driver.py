@@ -35,8 +35,13 @@ class _Writable:
         self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
-def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
-    """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one."""
+def operand(
+    array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str, image: ConvSpec | None = None
+) -> np.ndarray:
+    """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one.
+
+    ``image``: the problem whose input it should be.
+    """
     if type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.carray:
         return array  # contiguous, aligned and writable: the common case, in half a microsecond
     if array is None:
@@ -48,7 +53,9 @@ def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> n
     if array.dtype != dtype:
         raise DTypeError(f"{what} has dtype {array.dtype}; this problem takes {dtype}")
     if array.shape != shape:
-        raise SpecError(f"{what} has shape {array.shape}; this problem takes {shape}")
+        others = [name for name in LAYOUTS if image and stored_shape(image.input_shape, name) == array.shape]
+        hint = f" in {image.layout}; it fits layout {' or '.join(others)}" if image and others else ""
+        raise SpecError(f"{what} has shape {array.shape}; this problem takes {shape}{hint}")
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned):
         return array.copy(order="C")
@@ -146,7 +153,7 @@ class Kernel:
         return Layer(self, self._algorithm.prepare(self.plan, weight), None if bias is None else bias.copy())
 
     def _input(self, input: Any) -> np.ndarray:
-        return operand(input, self._input_shape, self._dtype, "input")
+        return operand(input, self._input_shape, self._dtype, "input", self.spec)
 
     def _weight(self, weight: Any) -> np.ndarray:
         return operand(weight, self.spec.weight_shape, self.spec.np_dtype, "weight")
@@ -208,7 +215,7 @@ class Layer:
     def __call__(self, input: Any, out: np.ndarray | None = None) -> np.ndarray:
         """input (N, C, …) -> output (N, K, …), in ``out`` if given."""
         kernel = self.kernel
-        x = operand(input, kernel._input_shape, kernel._dtype, "input")
+        x = operand(input, kernel._input_shape, kernel._dtype, "input", kernel.spec)
         y = np.empty(kernel._output_shape, kernel._dtype) if out is None else kernel._output(out, input)
         if y.size:
             kernel._run(x, self.state, self.bias, y)

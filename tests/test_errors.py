@@ -212,6 +212,24 @@ def test_ranks(case: str) -> None:
     refused(call, SpecError, message)
 
 
+def test_an_image_in_another_layout_is_recognised() -> None:
+    channels_last, blocks = np.zeros((1, 8, 9, 4), np.float32), np.zeros((1, 1, 8, 9, 16), np.float32)
+    weight = np.zeros((6, 2, 3, 3), np.float32)
+    for call, hint in (
+        (lambda: cb.conv2d(channels_last, weight, groups=2), r"; input \(1, 8, 9, 4\) fits layout NHWC$"),
+        (lambda: cb.conv2d(channels_last[0], weight, groups=2), r"; input \(8, 9, 4\) fits layout NHWC$"),
+        (lambda: cb.conv2d(blocks, weight, groups=2), r"; input \(1, 1, 8, 9, 16\) fits layout NCHW16c$"),
+        (lambda: cb.conv2d(channels_last, weight, groups=3), r"groups is 3; allowed: a divisor of both .* = 6$"),
+        (lambda: cb.conv2d(np.moveaxis(channels_last, -1, 1), weight, groups=2, layout="NHWC"), "fits layout NCHW$"),
+    ):
+        refused(call, SpecError, hint)
+    spec = cb.ConvSpec((1, 4, 8, 9), weight.shape, groups=2)
+    solve, hint = cb.kernel(spec, "naive"), r"this problem takes \(1, 4, 8, 9\) in NCHW; it fits layout NHWC$"
+    refused(lambda: solve(channels_last, weight), SpecError, hint)
+    refused(lambda: solve.prepare(weight)(channels_last), SpecError, hint)
+    refused(lambda: solve(channels_last[:, :5], weight), SpecError, r"this problem takes \(1, 4, 8, 9\)$")
+
+
 @pytest.mark.parametrize("dtype", ["int32", "complex64", "float16", "object"])
 def test_dtypes_of_conv2d(dtype: str) -> None:
     refused(
@@ -263,6 +281,10 @@ def test_auto_is_no_algorithm_of_a_kernel() -> None:
 CONSTRAINTS: dict[str, tuple[dict[str, Any], str]] = {
     "threads 0": ({"threads": 0}, r"threads is 0; allowed: an integer from 1"),
     "threads negative": ({"threads": -2}, r"threads is -2; allowed"),
+    "threads beyond any machine's": (
+        {"threads": 99_999},
+        r"threads is 99999; allowed: an integer from 1 to [1-9][0-9]+$",
+    ),
     "threads a float": ({"threads": 1.5}, r"threads is 1.5; allowed"),
     "threads bool": ({"threads": True}, r"threads is True; allowed"),
     "threads a list": ({"threads": [2]}, r"threads is \[2\]; allowed"),
@@ -281,10 +303,6 @@ CONSTRAINTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_constraints(case: str) -> None:
     given, message = CONSTRAINTS[case]
     refused(lambda: cb.fastest(SPEC, **given), SpecError, message)
-    "threads beyond any machine's": (
-        {"threads": 99_999},
-        r"threads is 99999; allowed: an integer from 1 to [1-9][0-9]+$",
-    ),
     refused(lambda: cb.explain(SPEC, **given), SpecError, message)
     refused(lambda: cb.conv2d(x, w, **given), SpecError, message)
     if set(given) <= {"threads", "workspace_limit"}:
