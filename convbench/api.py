@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from typing import Any
+from inspect import signature
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from convbench.layouts import LAYOUTS, fitting, logical_shape
 from convbench.select import choices, fastest
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
+Given = ParamSpec("Given")
 Sizes = int | Sequence[int]
 Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
 
@@ -49,39 +51,6 @@ def _array(value: Any, what: str) -> np.ndarray:
 
 def _hashable(value: Any) -> Hashable:
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple | np.ndarray) else value
-
-
-def _convolve(
-    ndim: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    geometry: tuple[Any, ...],
-    layout: str,
-    constraints: tuple[Any, ...],
-    out: np.ndarray | None,
-) -> np.ndarray:
-    x, w = _array(input, "input"), _array(weight, "weight")
-    problem = ndim, x.shape, w.shape, x.dtype, w.dtype, layout
-    state = available(constraints[1]), generation(), choices.recent_version()
-    try:
-        solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
-    except _Unhashable:
-        geometry = tuple(map(_hashable, geometry))
-        try:
-            solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
-        except _Unhashable:  # a set, say, where a number belongs: planning says which
-            solve, batched = _planned.__wrapped__(*problem, geometry, constraints)
-    if batched:
-        return solve(x, w, bias, out)
-    if out is None:
-        return solve(x[None], w, bias)[0]
-    if not isinstance(out, np.ndarray):
-        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
-    if out.shape != solve.spec.stored_output_shape[1:]:
-        raise SpecError(f"out has shape {out.shape}; this problem gives {solve.spec.stored_output_shape[1:]}")
-    solve(x[None], w, bias, out[None])
-    return out
 
 
 class _Unhashable(Exception):
@@ -158,7 +127,8 @@ def _chosen(
     return kernel(spec, name, threads=threads, workspace_limit=workspace_limit)
 
 
-def conv1d(
+def _conv(
+    ndim: int,
     input: Any,
     weight: Any,
     bias: Any = None,
@@ -177,57 +147,44 @@ def conv1d(
 ) -> np.ndarray:
     geometry = (stride, padding, dilation, groups)
     constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
-    return _convolve(1, input, weight, bias, geometry, layout, constraints, out)
+    x, w = _array(input, "input"), _array(weight, "weight")
+    problem = ndim, x.shape, w.shape, x.dtype, w.dtype, layout
+    state = available(constraints[1]), generation(), choices.recent_version()
+    try:
+        solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
+    except _Unhashable:
+        geometry = tuple(map(_hashable, geometry))
+        try:
+            solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
+        except _Unhashable:  # a set, say, where a number belongs: planning says which
+            solve, batched = _planned.__wrapped__(*problem, geometry, constraints)
+    if batched:
+        return solve(x, w, bias, out)
+    if out is None:
+        return solve(x[None], w, bias)[0]
+    if not isinstance(out, np.ndarray):
+        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
+    if out.shape != solve.spec.stored_output_shape[1:]:
+        raise SpecError(f"out has shape {out.shape}; this problem gives {solve.spec.stored_output_shape[1:]}")
+    solve(x[None], w, bias, out[None])
+    return out
 
 
-conv1d.__doc__ = _DOC.format(ndim=1, image="W", filter="S", output="Q")
+def _of_rank(
+    ndim: int, image: str, filter: str, output: str, conv: Callable[Concatenate[int, Given], np.ndarray]
+) -> Callable[Given, np.ndarray]:
+    """``conv`` for one number of dimensions, with name, text and signature of its own."""
+
+    def of_rank(*args: Given.args, **kwargs: Given.kwargs) -> np.ndarray:
+        return conv(ndim, *args, **kwargs)
+
+    whole = signature(conv)
+    of_rank.__name__ = of_rank.__qualname__ = f"conv{ndim}d"
+    of_rank.__doc__ = _DOC.format(ndim=ndim, image=image, filter=filter, output=output)
+    vars(of_rank)["__signature__"] = whole.replace(parameters=[*whole.parameters.values()][1:])
+    return of_rank
 
 
-def conv2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Sizes = 1,
-    padding: Padding = 0,
-    dilation: Sizes = 1,
-    groups: int = 1,
-    *,
-    layout: str = "NCHW",
-    algorithm: str = "auto",
-    threads: int | None = None,
-    max_error: float | None = None,
-    nonfinite: str | None = None,
-    workspace_limit: int | None = None,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    geometry = (stride, padding, dilation, groups)
-    constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
-    return _convolve(2, input, weight, bias, geometry, layout, constraints, out)
-
-
-conv2d.__doc__ = _DOC.format(ndim=2, image="H, W", filter="R, S", output="P, Q")
-
-
-def conv3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Sizes = 1,
-    padding: Padding = 0,
-    dilation: Sizes = 1,
-    groups: int = 1,
-    *,
-    layout: str = "NCHW",
-    algorithm: str = "auto",
-    threads: int | None = None,
-    max_error: float | None = None,
-    nonfinite: str | None = None,
-    workspace_limit: int | None = None,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    geometry = (stride, padding, dilation, groups)
-    constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
-    return _convolve(3, input, weight, bias, geometry, layout, constraints, out)
-
-
-conv3d.__doc__ = _DOC.format(ndim=3, image="D, H, W", filter="T, R, S", output="O, P, Q")
+conv1d = _of_rank(1, "W", "S", "Q", _conv)
+conv2d = _of_rank(2, "H, W", "R, S", "P, Q", _conv)
+conv3d = _of_rank(3, "D, H, W", "T, R, S", "O, P, Q", _conv)
