@@ -14,10 +14,10 @@ from convbench.algorithm import Algorithm, Phases, Unsupported, get
 from convbench.arguments import integer
 from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
 from convbench.kernels.relayout import from_planes, to_planes
-from convbench.kernels.scratch import NOTHING, Pool
 from convbench.kernels.threads import available, most
 from convbench.layouts import LAYOUTS, stored_shape
 from convbench.machine import Machine, current
+from convbench.scratch import NOTHING, Pool
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
 HANDOVER = 5e-5  # seconds until another thread has taken work over and its end is known
