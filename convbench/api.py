@@ -145,11 +145,11 @@ def _conv(
     workspace_limit: int | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    geometry = (stride, padding, dilation, groups)
+    geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
     constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
     x, w = _array(input, "input"), _array(weight, "weight")
     problem = ndim, x.shape, w.shape, x.dtype, w.dtype, layout
-    state = available(constraints[1]), generation(), choices.recent_version()
+    state = available(threads), generation(), choices.recent_version()
     try:
         solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
     except _Unhashable:
