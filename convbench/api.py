@@ -151,11 +151,11 @@ def _conv(
     problem = ndim, x.shape, w.shape, x.dtype, w.dtype, layout
     state = available(threads), generation(), choices.recent_version()
     try:
-        solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
+        solve, batched = _planned(*problem, geometry, constraints, _written(layout, geometry, constraints), *state)
     except _Unhashable:
         geometry = tuple(map(_hashable, geometry))
         try:
-            solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
+            solve, batched = _planned(*problem, geometry, constraints, _written(layout, geometry, constraints), *state)
         except _Unhashable:  # a set, say, where a number belongs: planning says which
             solve, batched = _planned.__wrapped__(*problem, geometry, constraints)
     if batched:
