@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from typing import Any
+from inspect import signature
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
 from convbench.algorithm import generation
 from convbench.driver import Kernel, kernel
 from convbench.kernels.threads import available
-from convbench.layouts import LAYOUTS, logical_shape
+from convbench.layouts import LAYOUTS, fitting, logical_shape
 from convbench.select import choices, fastest
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
+Given = ParamSpec("Given")
 Sizes = int | Sequence[int]
 Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
 
@@ -30,8 +32,9 @@ _DOC = """{ndim}-D convolution of NumPy arrays by the fastest kernel known for t
     dilation: an integer or one per dimension; padding also "same", "valid" or (before, after) pairs.
     Returns (N, K, {output}), in ``out`` if given.
 
-    algorithm: "auto", or a name of ``list_algorithms()``. threads: None for Numba's current limit capped by the CPU
-    affinity. max_error, nonfinite, workspace_limit: constraints on "auto", as in ``fastest``.
+    algorithm: "auto", or a name of ``list_algorithms()``. threads: up to 16 or the machine's processors; None for
+    Numba's current limit capped by the CPU affinity. max_error, nonfinite, workspace_limit: constraints on "auto", as
+    in ``fastest``.
     Raises SpecError (shapes, values, names), Unsupported (no or not this algorithm), DTypeError (dtypes).
     Accuracy: ``fastest(spec).error_bound``; unasked, at most 8 × the direct sum's bound.
     """
@@ -48,39 +51,6 @@ def _array(value: Any, what: str) -> np.ndarray:
 
 def _hashable(value: Any) -> Hashable:
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple | np.ndarray) else value
-
-
-def _convolve(
-    ndim: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    geometry: tuple[Any, ...],
-    layout: str,
-    constraints: tuple[Any, ...],
-    out: np.ndarray | None,
-) -> np.ndarray:
-    x, w = _array(input, "input"), _array(weight, "weight")
-    problem = ndim, x.shape, w.shape, x.dtype, w.dtype, layout
-    state = available(constraints[1]), generation(), choices.recent_version()
-    try:
-        solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
-    except _Unhashable:
-        geometry = tuple(map(_hashable, geometry))
-        try:
-            solve, batched = _planned(*problem, geometry, constraints, _written(geometry, constraints), *state)
-        except _Unhashable:  # a set, say, where a number belongs: planning says which
-            solve, batched = _planned.__wrapped__(*problem, geometry, constraints)
-    if batched:
-        return solve(x, w, bias, out)
-    if out is None:
-        return solve(x[None], w, bias)[0]
-    if not isinstance(out, np.ndarray):
-        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
-    if out.shape != solve.spec.stored_output_shape[1:]:
-        raise SpecError(f"out has shape {out.shape}; this problem gives {solve.spec.stored_output_shape[1:]}")
-    solve(x[None], w, bias, out[None])
-    return out
 
 
 class _Unhashable(Exception):
@@ -120,14 +90,24 @@ def _planned(
     if len(x) not in (rank - 1, rank):
         raise SpecError(
             f"input has {len(x)} dimensions {x}; conv{ndim}d takes {rank}, or {rank - 1} unbatched, in {layout}"
+            + _fits(x, w, geometry[3], layout)
         )
     if x_dtype != w_dtype:
         raise DTypeError(f"input is {x_dtype} and weight {w_dtype}; both must have the same dtype")
     stride, padding, dilation, groups = geometry
     channels = w[1] * groups if isinstance(groups, int | np.integer) else w[1]
     shape = logical_shape(x if len(x) == rank else (1, *x), layout, channels)
-    spec = ConvSpec(shape, w, stride, padding, dilation, groups, x_dtype, layout)
+    try:
+        spec = ConvSpec(shape, w, stride, padding, dilation, groups, x_dtype, layout)
+    except SpecError as error:
+        raise SpecError(f"{error}{_fits(x, w, groups, layout)}") from None
     return _chosen(spec, *constraints), len(x) == rank
+
+
+def _fits(x: tuple[int, ...], w: tuple[int, ...], groups: Any, layout: str) -> str:
+    """The end of an error: other layouts that an input of this shape fits, if it does not fit ``layout``."""
+    found = fitting(x, w[1] * groups, len(w) - 2) if isinstance(groups, int | np.integer) else []
+    return f"; input {x} fits layout {' or '.join(found)}" if found and layout not in found else ""
 
 
 def _chosen(
@@ -147,7 +127,8 @@ def _chosen(
     return kernel(spec, name, threads=threads, workspace_limit=workspace_limit)
 
 
-def conv1d(
+def _conv(
+    ndim: int,
     input: Any,
     weight: Any,
     bias: Any = None,
@@ -164,59 +145,46 @@ def conv1d(
     workspace_limit: int | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    geometry = (stride, padding, dilation, groups)
+    geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
     constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
-    return _convolve(1, input, weight, bias, geometry, layout, constraints, out)
+    x, w = _array(input, "input"), _array(weight, "weight")
+    problem = ndim, x.shape, w.shape, x.dtype, w.dtype, layout
+    state = available(threads), generation(), choices.recent_version()
+    try:
+        solve, batched = _planned(*problem, geometry, constraints, _written(layout, geometry, constraints), *state)
+    except _Unhashable:
+        geometry = tuple(map(_hashable, geometry))
+        try:
+            solve, batched = _planned(*problem, geometry, constraints, _written(layout, geometry, constraints), *state)
+        except _Unhashable:  # a set, say, where a number belongs: planning says which
+            solve, batched = _planned.__wrapped__(*problem, geometry, constraints)
+    if batched:
+        return solve(x, w, bias, out)
+    if out is None:
+        return solve(x[None], w, bias)[0]
+    if not isinstance(out, np.ndarray):
+        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
+    if out.shape != solve.spec.stored_output_shape[1:]:
+        raise SpecError(f"out has shape {out.shape}; this problem gives {solve.spec.stored_output_shape[1:]}")
+    solve(x[None], w, bias, out[None])
+    return out
 
 
-conv1d.__doc__ = _DOC.format(ndim=1, image="W", filter="S", output="Q")
+def _of_rank(
+    ndim: int, image: str, filter: str, output: str, conv: Callable[Concatenate[int, Given], np.ndarray]
+) -> Callable[Given, np.ndarray]:
+    """``conv`` for one number of dimensions, with name, text and signature of its own."""
+
+    def of_rank(*args: Given.args, **kwargs: Given.kwargs) -> np.ndarray:
+        return conv(ndim, *args, **kwargs)
+
+    whole = signature(conv)
+    of_rank.__name__ = of_rank.__qualname__ = f"conv{ndim}d"
+    of_rank.__doc__ = _DOC.format(ndim=ndim, image=image, filter=filter, output=output)
+    vars(of_rank)["__signature__"] = whole.replace(parameters=[*whole.parameters.values()][1:])
+    return of_rank
 
 
-def conv2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Sizes = 1,
-    padding: Padding = 0,
-    dilation: Sizes = 1,
-    groups: int = 1,
-    *,
-    layout: str = "NCHW",
-    algorithm: str = "auto",
-    threads: int | None = None,
-    max_error: float | None = None,
-    nonfinite: str | None = None,
-    workspace_limit: int | None = None,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    geometry = (stride, padding, dilation, groups)
-    constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
-    return _convolve(2, input, weight, bias, geometry, layout, constraints, out)
-
-
-conv2d.__doc__ = _DOC.format(ndim=2, image="H, W", filter="R, S", output="P, Q")
-
-
-def conv3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Sizes = 1,
-    padding: Padding = 0,
-    dilation: Sizes = 1,
-    groups: int = 1,
-    *,
-    layout: str = "NCHW",
-    algorithm: str = "auto",
-    threads: int | None = None,
-    max_error: float | None = None,
-    nonfinite: str | None = None,
-    workspace_limit: int | None = None,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    geometry = (stride, padding, dilation, groups)
-    constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
-    return _convolve(3, input, weight, bias, geometry, layout, constraints, out)
-
-
-conv3d.__doc__ = _DOC.format(ndim=3, image="D, H, W", filter="T, R, S", output="O, P, Q")
+conv1d = _of_rank(1, "W", "S", "Q", _conv)
+conv2d = _of_rank(2, "H, W", "R, S", "P, Q", _conv)
+conv3d = _of_rank(3, "D, H, W", "T, R, S", "O, P, Q", _conv)

@@ -28,14 +28,15 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return (f"did you mean {close[0]!r}? " if close else "") + f"allowed: {', '.join(choices)}"
 
 
-def integer(what: str, value: object, least: int) -> int:
-    """`value` as an int; NumPy's integers are accepted, bools and floats refused with a SpecError."""
+def integer(what: str, value: object, least: int, most: int = INT64_MAX) -> int:
+    """`value` as an int from `least` to `most`; NumPy's integers too. SpecError for others, bools and floats."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool) or not least <= number <= INT64_MAX:
-        raise SpecError(f"{what} is {value!r}; allowed: an integer from {least} to 2**63 - 1")
+    if number is None or isinstance(value, bool) or not least <= number <= most:
+        limit = "2**63 - 1" if most == INT64_MAX else most
+        raise SpecError(f"{what} is {value!r}; allowed: an integer from {least} to {limit}")
     return number
 
 

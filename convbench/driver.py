@@ -14,9 +14,10 @@ from convbench.algorithm import Algorithm, Phases, Unsupported, get
 from convbench.arguments import integer
 from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
 from convbench.kernels.relayout import from_planes, to_planes
-from convbench.kernels.scratch import NOTHING, Pool
-from convbench.kernels.threads import available
+from convbench.kernels.threads import available, most
+from convbench.layouts import LAYOUTS, stored_shape
 from convbench.machine import Machine, current
+from convbench.scratch import NOTHING, Pool
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
 HANDOVER = 5e-5  # seconds until another thread has taken work over and its end is known
@@ -34,8 +35,13 @@ class _Writable:
         self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
-def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
-    """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one."""
+def operand(
+    array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str, image: ConvSpec | None = None
+) -> np.ndarray:
+    """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one.
+
+    ``image``: the problem whose input it should be.
+    """
     if type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.carray:
         return array  # contiguous, aligned and writable: the common case, in half a microsecond
     if array is None:
@@ -47,7 +53,9 @@ def operand(array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str) -> n
     if array.dtype != dtype:
         raise DTypeError(f"{what} has dtype {array.dtype}; this problem takes {dtype}")
     if array.shape != shape:
-        raise SpecError(f"{what} has shape {array.shape}; this problem takes {shape}")
+        others = [name for name in LAYOUTS if image and stored_shape(image.input_shape, name) == array.shape]
+        hint = f" in {image.layout}; it fits layout {' or '.join(others)}" if image and others else ""
+        raise SpecError(f"{what} has shape {array.shape}; this problem takes {shape}{hint}")
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned):
         return array.copy(order="C")
@@ -150,7 +158,7 @@ class Kernel:
         return Layer(self, self._algorithm.prepare(self.plan, weight), None if bias is None else bias.copy())
 
     def _input(self, input: Any) -> np.ndarray:
-        return operand(input, self._input_shape, self._dtype, "input")
+        return operand(input, self._input_shape, self._dtype, "input", self.spec)
 
     def _weight(self, weight: Any) -> np.ndarray:
         return operand(weight, self.spec.weight_shape, self.spec.np_dtype, "weight")
@@ -212,7 +220,7 @@ class Layer:
     def __call__(self, input: Any, out: np.ndarray | None = None) -> np.ndarray:
         """input (N, C, …) -> output (N, K, …), in ``out`` if given."""
         kernel = self.kernel
-        x = operand(input, kernel._input_shape, kernel._dtype, "input")
+        x = operand(input, kernel._input_shape, kernel._dtype, "input", kernel.spec)
         y = np.empty(kernel._output_shape, kernel._dtype) if out is None else kernel._output(out, input)
         if y.size:
             kernel._run(x, self.state, self.bias, y)
@@ -251,11 +259,12 @@ def _delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     return out
 
 
-def checked_limits(threads: Any, workspace_limit: Any) -> None:
-    """SpecError unless each is None or an integer: threads ≥ 1, workspace_limit (bytes) ≥ 0."""
-    for what, value, least in (("threads", threads, 1), ("workspace_limit", workspace_limit, 0)):
-        if value is not None:
-            integer(what, value, least)
+def checked_limits(threads: Any, workspace_limit: Any = None) -> None:
+    """SpecError unless each is None or an integer: threads from 1 to what a machine may have, workspace_limit ≥ 0."""
+    if threads is not None:
+        integer("threads", threads, 1, most())
+    if workspace_limit is not None:
+        integer("workspace_limit", workspace_limit, 0)
 
 
 def worthwhile(algorithm: Algorithm, spec: ConvSpec, threads: int) -> int:
@@ -272,7 +281,8 @@ def worthwhile(algorithm: Algorithm, spec: ConvSpec, threads: int) -> int:
 def kernel(spec: ConvSpec, name: str, *, threads: int | None = None, workspace_limit: int | None = None) -> Kernel:
     """The named algorithm, planned for this problem.
 
-    threads: exactly so many; None for those available, but one for a problem too small to share.
+    threads: exactly so many, up to 16 or the machine's processors; None for those available, but one for a problem
+    too small to share.
     Raises UnknownAlgorithm for a name nobody registered, Unsupported (with the reason) where the algorithm cannot
     solve the problem or not within ``workspace_limit`` bytes, SpecError for a thread count or limit out of range.
     """

@@ -35,6 +35,17 @@ def logical_shape(shape: tuple[int, ...], layout: str, channels: int) -> tuple[i
     return shape
 
 
+def fitting(shape: tuple[int, ...], channels: int, ndim: int) -> list[str]:
+    """The layouts in which an array of this shape is an image, or a batch of them, with so many channels."""
+    found = []
+    for layout in LAYOUTS:
+        rank = ndim + 2 + (layout == "NCHW16c")
+        batch = shape if len(shape) == rank else (1, *shape)
+        if len(batch) == rank and (logical := logical_shape(batch, layout, channels))[1] == channels:
+            found += [layout] if stored_shape(logical, layout) == batch else []
+    return found
+
+
 def stored(image: np.ndarray, layout: str) -> np.ndarray:
     """A C-contiguous copy of the logical ``image`` in ``layout``."""
     if layout == "NCHW16c":

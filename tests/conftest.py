@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from convbench import machine
+
+if TYPE_CHECKING:
+    from fake_crew import World
 
 # Compilation is what costs time: every pytest-xdist process and every subprocess shares one directory, wherever the
 # tests point $CONVBENCH_CACHE. Numba reads the variable when it is imported, so it is set before any test module is.
@@ -37,3 +41,18 @@ def user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     machine.current.cache_clear()
     yield path
     machine.current.cache_clear()
+
+
+@pytest.fixture
+def own_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one command registers, the next must not know."""
+    monkeypatch.setattr("convbench.algorithm._registered", {})
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A fake clock, and crews that only pretend to work; what they compiled is remembered in a place of its own."""
+    from fake_crew import World
+
+    monkeypatch.setattr("convbench.bench.runner.code_dir", lambda: tmp_path / "code")
+    return World()

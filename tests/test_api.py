@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
 from typing import Any
 
 import numpy as np
@@ -127,3 +129,13 @@ def test_constraints_reach_the_choice() -> None:
     spoilt[0, 0, 10, 10] = np.nan
     y = cb.conv2d(spoilt, w, bias, nonfinite="local", workspace_limit=10**6, max_error=1e-4, threads=2)
     assert np.isnan(y).sum() == 9 * 8
+
+
+@pytest.mark.parametrize(("conv", "output"), [(cb.conv1d, "(N, K, Q)"), (cb.conv2d, "P, Q"), (cb.conv3d, "O, P, Q")])
+def test_every_rank_has_name_text_and_signature_of_its_own(conv, output):
+    assert pickle.loads(pickle.dumps(conv)) is conv
+    assert conv.__doc__.startswith(f"{conv.__name__[4]}-D convolution")
+    assert output in conv.__doc__
+    names = list(inspect.signature(conv).parameters)
+    assert names[:7] == ["input", "weight", "bias", "stride", "padding", "dilation", "groups"]
+    assert names[-1] == "out"

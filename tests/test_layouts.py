@@ -8,7 +8,7 @@ import pytest
 import convbench as cb
 from convbench.algorithm import algorithms
 from convbench.kernels.relayout import from_planes, to_planes
-from convbench.layouts import BLOCK, LAYOUTS, logical, logical_shape, stored, stored_shape
+from convbench.layouts import BLOCK, LAYOUTS, fitting, logical, logical_shape, stored, stored_shape
 from convbench.verify import check
 
 OTHER = [layout for layout in LAYOUTS if layout != "NCHW"]
@@ -29,6 +29,23 @@ def test_shapes_and_values_round_trip(shape: tuple[int, ...], layout: str) -> No
     assert logical_shape(there.shape, layout, shape[1]) == shape
     assert np.array_equal(logical(there, layout, shape[1]), image)
     assert there.sum() == image.sum()
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "ndim", "layouts"),
+    [
+        ((1, 64, 56, 56), 64, 2, ["NCHW"]),
+        ((1, 56, 56, 64), 64, 2, ["NHWC"]),
+        ((56, 56, 64), 64, 2, ["NHWC"]),
+        ((2, 8, 8, 8), 8, 2, ["NCHW", "NHWC"]),
+        ((1, 2, 7, 7, 16), 20, 2, ["NCHW16c"]),
+        ((1, 2, 7, 7, 8), 16, 2, []),
+        ((1, 3, 56, 56), 64, 2, []),
+        ((7, 5), 5, 1, ["NHWC"]),
+    ],
+)
+def test_layouts_that_an_array_fits(shape: tuple[int, ...], channels: int, ndim: int, layouts: list[str]) -> None:
+    assert fitting(shape, channels, ndim) == layouts
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

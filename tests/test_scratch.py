@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from convbench.kernels import scratch
-from convbench.kernels.scratch import COUNT, FAR, RECENT, SMALL, Pool
+from convbench import scratch
+from convbench.scratch import COUNT, FAR, RECENT, SMALL, Pool
 
 LARGE = 64 * SMALL
 
@@ -44,13 +44,13 @@ def test_so_many_are_kept_and_no_more() -> None:
 
 
 def test_so_many_bytes_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "BYTES", 1000)
+    monkeypatch.setattr(scratch, "BYTES", 10 * SMALL)
     pool = Pool()
-    for buffer in [pool.borrow(400) for _ in range(3)]:
+    for buffer in [pool.borrow(4 * SMALL) for _ in range(3)]:
         pool.give_back(buffer)
-    assert sum(map(len, pool.kept())) == 800
+    assert sum(map(len, pool.kept())) == 8 * SMALL
     pool = Pool()
-    call(pool, 1001)
+    call(pool, 11 * SMALL)
     assert pool.kept() == ()
 
 
@@ -62,7 +62,7 @@ def test_what_is_far_larger_than_recent_calls_need_is_let_go() -> None:
     assert len(pool.borrow(10)) == LARGE
     pool = Pool()
     call(pool, LARGE)
-    for _ in range(2 * RECENT):
+    for _ in range(3 * RECENT):
         call(pool, 10)
     assert [len(buffer) for buffer in pool.kept()] == [10]
 

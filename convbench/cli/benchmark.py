@@ -30,6 +30,7 @@ from convbench.bench.orders import HOT
 from convbench.bench.remember import measured
 from convbench.bench.samples import RecordError
 from convbench.cli.terminal import Interrupted, UserError, batched, console, names_in, register_files
+from convbench.driver import checked_limits
 from convbench.kernels.threads import available
 from convbench.machine import describe
 from convbench.report.standing import standing_text
@@ -78,6 +79,7 @@ class Request:
 
 def run(asked: Request) -> bool:
     """Measure, write the report, tell and remember who won; False if one of ours was wrong or crashed."""
+    checked_limits(asked.threads)
     theirs = register_files(asked.files)
     config = runner.Config(
         problems=[batched(problem, asked.batch) for text in asked.problems for problem in suites.resolve(text)],

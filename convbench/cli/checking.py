@@ -15,6 +15,7 @@ from convbench.algorithm import algorithms as registered
 from convbench.bench.contender import find
 from convbench.cli.terminal import UserError, console, names_in, problems_of, progress, register_files
 from convbench.data import KINDS
+from convbench.driver import checked_limits
 from convbench.machine import write_atomic
 from convbench.peers import Peer
 from convbench.select import fastest
@@ -64,6 +65,7 @@ def run(
 
     ``file``: where every verdict goes, as CSV.
     """
+    checked_limits(threads)
     register_files(files)
     for kind in kinds:
         if kind not in KINDS:

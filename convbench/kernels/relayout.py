@@ -20,40 +20,24 @@ def _width(channels: int, layout: str) -> int:
 
 def to_planes(stored: np.ndarray, planes: np.ndarray, layout: str, threads: int) -> None:
     """planes (N, C, *spatial) = the image ``stored`` in ``layout``; both C-contiguous, of one dtype."""
-    N, C = planes.shape[:2]
-    parallel(_to_planes, N * planes[0, 0].size, threads, stored.reshape(-1), planes.reshape(-1), C, planes[0, 0].size,
-             _width(C, layout), VECTOR_BYTES // planes.itemsize)  # fmt: skip
+    _all_pixels(stored, planes, layout, threads, False)
 
 
 def from_planes(planes: np.ndarray, stored: np.ndarray, layout: str, threads: int) -> None:
     """The image ``stored`` in ``layout`` = planes (N, C, *spatial); channels beyond C are zero."""
+    _all_pixels(stored, planes, layout, threads, True)
+
+
+def _all_pixels(stored: np.ndarray, planes: np.ndarray, layout: str, threads: int, back: bool) -> None:
     N, C = planes.shape[:2]
-    parallel(_from_planes, N * planes[0, 0].size, threads, planes.reshape(-1), stored.reshape(-1), C, planes[0, 0].size,
-             _width(C, layout), VECTOR_BYTES // planes.itemsize)  # fmt: skip
+    pixels = planes[0, 0].size
+    parallel(_move, N * pixels, threads, stored.reshape(-1), planes.reshape(-1), C, pixels,
+             _width(C, layout), VECTOR_BYTES // planes.itemsize, back)  # fmt: skip
 
 
 @njit
-def _to_planes(begin, end, stored, planes, C, pixels, width, lanes):
-    """Pixels ``begin`` ≤ (n, i) < ``end`` of all images."""
-    matrices = -(-C // width)
-    none = stored[:0]
-    at = begin
-    while at < end:
-        n, first = divmod(at, pixels)
-        count = min(lanes, end - at, pixels - first)
-        for m in range(matrices):
-            channels = min(width, C - m * width)
-            for c in range(0, channels, lanes):
-                store_transposed(
-                    stored, ((n * matrices + m) * pixels + first) * width + c, width, count,
-                    planes, (n * C + m * width + c) * pixels + first, pixels, min(lanes, channels - c), none, 0, 0,
-                )  # fmt: skip
-        at += count
-
-
-@njit
-def _from_planes(begin, end, planes, stored, C, pixels, width, lanes):
-    """Pixels ``begin`` ≤ (n, i) < ``end`` of all images."""
+def _move(begin, end, stored, planes, C, pixels, width, lanes, back):
+    """Pixels ``begin`` ≤ (n, i) < ``end`` of all images to planes, or ``back`` from them with zeros beyond C."""
     matrices = -(-C // width)
     none = planes[:0]
     at = begin
@@ -62,12 +46,14 @@ def _from_planes(begin, end, planes, stored, C, pixels, width, lanes):
         count = min(lanes, end - at, pixels - first)
         for m in range(matrices):
             channels = min(width, C - m * width)
-            target = ((n * matrices + m) * pixels + first) * width
+            row = ((n * matrices + m) * pixels + first) * width
             for c in range(0, channels, lanes):
-                store_transposed(
-                    planes, (n * C + m * width + c) * pixels + first, pixels, min(lanes, channels - c),
-                    stored, target + c, width, count, none, 0, 0,
-                )  # fmt: skip
-            for i in range(count):
-                stored[target + i * width + channels : target + (i + 1) * width] = 0
+                plane, block = (n * C + m * width + c) * pixels + first, min(lanes, channels - c)
+                if back:
+                    store_transposed(planes, plane, pixels, block, stored, row + c, width, count, none, 0, 0)
+                else:
+                    store_transposed(stored, row + c, width, count, planes, plane, pixels, block, none, 0, 0)
+            if back:
+                for i in range(count):
+                    stored[row + i * width + channels : row + (i + 1) * width] = 0
         at += count

@@ -13,6 +13,8 @@ from typing import Any
 
 import numba
 
+ALWAYS = 16  # threads that may be asked for on any machine; what is beyond its processors takes turns
+
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -30,6 +32,11 @@ def available(threads: int | None = None) -> int:
         return threads
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(numba.get_num_threads(), allowed))
+
+
+def most() -> int:
+    """The largest number of threads that may be asked for: the processors, Numba's pool or ``ALWAYS``."""
+    return max(ALWAYS, os.cpu_count() or 1, numba.config.NUMBA_NUM_THREADS)
 
 
 def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, private: Any = None) -> None:

@@ -12,7 +12,7 @@ COUNT = 4  # buffers kept
 BYTES = 512 << 20  # that they hold together; what needs more than that alone gets memory of its own in every call
 RECENT = 1000  # calls: at least so many, at most twice as many, are looked back on
 FAR = 4  # times the largest recent need: what is larger is let go
-SMALL = 1 << 20  # bytes that are never worth letting go
+SMALL = 1 << 20  # bytes: what is not larger is kept without a second look
 NOTHING = aligned_empty((0,), np.uint8)
 
 
@@ -55,6 +55,11 @@ class Pool:
         return tuple(self._kept)
 
     def _keep(self, buffer: np.ndarray) -> None:
-        large = max(FAR * max(self._need, self._need_before), SMALL)
-        if len(buffer) <= large and len(self._kept) < COUNT and len(buffer) + sum(map(len, self._kept)) <= BYTES:
-            self._kept.append(buffer)
+        size, kept = len(buffer), self._kept
+        if len(kept) >= COUNT:
+            return
+        if size > SMALL:
+            needed = max(self._need, self._need_before)
+            if size > FAR * needed or size + sum(map(len, kept)) > BYTES:
+                return
+        kept.append(buffer)
