@@ -21,10 +21,10 @@ from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import ALIGNMENT
-from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
+from convbench.kernels.simd import INDEX, Vectors, index, pointer
 from convbench.spec import ConvSpec
 
-CHUNK = 8192  # elements of the input that are packed vector column by vector column: they stay in L1
+FAR = 1 << 30  # columns: those of a strip are compared as int32
 
 
 class Strip(NamedTuple):
@@ -100,38 +100,39 @@ def unpacked(n):
                  n[15], n[16], n[17], n[18], n[19], n[20], n[21])  # fmt: skip
 
 
-def _rows(builder, source, target, rows, x_step, out_step, x_plane, plane, channels):
-    """Emit the loops over channels and rows; gives, once, where the innermost body reads and writes."""
+def _columns(builder, lanes, source, target, rows, width, x_step, stride, out_step, x_plane, plane, channels):
+    """Emit the loops over channels, rows and vectors of columns, the order in which both sides lie in memory.
+
+    Gives, once, where the body reads and writes, and its first column.
+    """
     with cgutils.for_range(builder, channels) as channel:
         x_first = builder.gep(source, [builder.mul(channel.index, x_plane)])
         out_first = builder.gep(target, [builder.mul(channel.index, plane)])
         with cgutils.for_range(builder, rows) as row:
-            yield (
-                builder.gep(x_first, [builder.mul(row.index, x_step)]),
-                builder.gep(out_first, [builder.mul(row.index, out_step)]),
-            )
+            x_row = builder.gep(x_first, [builder.mul(row.index, x_step)])
+            out_row = builder.gep(out_first, [builder.mul(row.index, out_step)])
+            with cgutils.for_range_slice(builder, index(0), width, index(lanes), INDEX) as (j, _):
+                yield builder.gep(x_row, [builder.mul(j, stride)]), builder.gep(out_row, [j]), j
 
 
 @intrinsic(prefer_literal=True)
 def _split_rows(
-    typingctx, stride, x, start, x_step, low, high, out, at, out_step, phase, phases, count, rows, x_plane, plane,
-    channels,
+    typingctx, stride, x, start, x_step, low, high, out, at, out_step, phase, phases, rows, x_plane, plane, channels,
 ):  # fmt: skip
     """out[at + c·plane + h·out_step + f·phase + i] = x[start + c·x_plane + h·x_step + i·stride + f].
 
-    For c < channels, h < rows, f < phases, i < count: one vector of i; ``stride`` is a literal: 1, 2 or 4. Elements of
-    x outside low ≤ i·stride + f < high are zero and not read.
+    For c < channels, h < rows, f < phases, i < out_step; ``stride`` is a literal: 1, 2 or 4. Elements of x outside
+    low ≤ i·stride + f < high are zero and not read; both within ±FAR.
     """
     many = stride.literal_value
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, x.dtype)
         lanes = vectors.lanes
-        x_step_, out_step_, phase_, phases_ = args[3], args[8], args[9], args[10]
+        x_step_, low_, high_, out_step_, phase_, phases_ = args[3], args[4], args[5], args[8], args[9], args[10]
         source = pointer(context, builder, sig.args[1], args[1], args[2])
         target = pointer(context, builder, sig.args[6], args[6], args[7])
-        masks = [vectors.mask(*(builder.sub(bound, index(v * lanes)) for bound in args[4:6])) for v in range(many)]
-        inside = vectors.mask(index(0), args[11])
+        extent = builder.sub(high_, low_)
 
         def by_phase(run):
             if len(run) == 1:
@@ -140,40 +141,43 @@ def _split_rows(
             halves = [by_phase([vectors.pick(a, b, range(f, 2 * lanes, 2)) for a, b in pairs]) for f in (0, 1)]
             return list(chain(*zip(*halves, strict=True)))
 
-        for row, to in _rows(builder, source, target, args[12], x_step_, out_step_, *args[13:]):
-            for f, value in enumerate(by_phase([vectors.load(row, index(v * lanes), masks[v]) for v in range(many)])):
-                if f == 0:
-                    vectors.store(value, to, index(0), inside)
-                    continue
+        for row, to, j in _columns(builder, lanes, source, target, args[11], out_step_, x_step_, index(many), out_step_,
+                                   *args[12:]):  # fmt: skip
+            first = builder.sub(builder.mul(j, index(many)), low_)
+            run = [
+                vectors.load(row, index(v * lanes), vectors.inside(builder.add(first, index(v * lanes)), extent))
+                for v in range(many)
+            ]
+            stored = vectors.inside(j, out_step_)
+            for f, value in enumerate(by_phase(run)):
                 with builder.if_then(builder.icmp_signed(">", phases_, index(f)), likely=True):
-                    vectors.store(value, to, builder.mul(phase_, index(f)), inside)
+                    vectors.store(value, to, builder.mul(phase_, index(f)), stored)
         return context.get_dummy_value()
 
-    signature = types.void(stride, x, start, x_step, low, high, out, at, out_step, phase, phases, count, rows, x_plane,
-                           plane, channels)  # fmt: skip
+    signature = types.void(stride, x, start, x_step, low, high, out, at, out_step, phase, phases, rows, x_plane, plane,
+                           channels)  # fmt: skip
     return signature, codegen
 
 
 @intrinsic
-def _gather_rows(
-    typingctx, x, start, x_step, stride, low, high, out, at, out_step, count, rows, x_plane, plane, channels
-):  # fmt: skip
-    """out[at + c·plane + h·out_step + i] = x[start + c·x_plane + h·x_step + i·stride], one vector of i.
+def _gather_rows(typingctx, x, start, x_step, stride, low, high, out, at, out_step, rows, x_plane, plane, channels):
+    """out[at + c·plane + h·out_step + i] = x[start + c·x_plane + h·x_step + i·stride].
 
-    For c < channels, h < rows, i < count; elements outside low ≤ i < high are zero and not read.
+    For c < channels, h < rows, i < out_step; elements outside low ≤ i < high are zero and not read; both within ±FAR.
     """
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, x.dtype)
         source = pointer(context, builder, sig.args[0], args[0], args[1])
         target = pointer(context, builder, sig.args[6], args[6], args[7])
-        known, inside = vectors.mask(args[4], args[5]), vectors.mask(index(0), args[9])
-        for row, to in _rows(builder, source, target, args[10], args[2], args[8], *args[11:]):
-            vectors.store(vectors.gather(row, args[3], known), to, index(0), inside)
+        extent = builder.sub(args[5], args[4])
+        for row, to, j in _columns(builder, vectors.lanes, source, target, args[9], args[8], args[2], args[3], args[8],
+                                   *args[10:]):  # fmt: skip
+            known = vectors.inside(builder.sub(j, args[4]), extent)
+            vectors.store(vectors.gather(row, args[3], known), to, index(0), vectors.inside(j, args[8]))
         return context.get_dummy_value()
 
-    signature = types.void(x, start, x_step, stride, low, high, out, at, out_step, count, rows, x_plane, plane,
-                           channels)  # fmt: skip
+    signature = types.void(x, start, x_step, stride, low, high, out, at, out_step, rows, x_plane, plane, channels)
     return signature, codegen
 
 
@@ -202,51 +206,41 @@ def pack_strip(x, channel, o, p, q, rows, strip, panel):
     """
     D, H, W = strip.image
     _, sh, sw = strip.stride
-    lanes = VECTOR_BYTES // x.itemsize
     width = strip.pitch
     height = rows + strip.height - strip.rows
     phase = strip.height * strip.pitch
     left = q * sw - strip.before[2]
+    low, high = max(-FAR, -left), min(FAR, W - left)
     used = strip.slices * strip.phases_h * strip.phases_w * phase
-    plane, x_plane, x_step = strip.plane, D * H * W, sh * W
-    _clear(panel, strip.channels * plane, panel.size - strip.channels * plane, 0, 1)
-    chunk = max(1, CHUNK // (height * W))
-    for c in range(0, strip.channels, chunk):
-        some = min(chunk, strip.channels - c)
-        _clear(panel, c * plane + used, plane - used, plane, some)
-        for t in range(strip.slices):
-            d = o * strip.stride[0] + t * strip.depth_step - strip.before[0]
-            for fh in range(strip.phases_h):
-                at = c * plane + (t * strip.phases_h + fh) * strip.phases_w * phase
-                top = p * sh + fh - strip.before[1]  # the input row of h = 0
-                begin = min(height, max(0, -(top // sh)))
-                end = max(begin, min(height, (H - 1 - top) // sh + 1))
-                if d < 0 or d >= D:
-                    begin = end = height
+    plane, x_plane, x_step, some = strip.plane, D * H * W, sh * W, strip.channels
+    _clear(panel, some * plane, panel.size - some * plane, 0, 1)
+    _clear(panel, used, plane - used, plane, some)
+    for t in range(strip.slices):
+        d = o * strip.stride[0] + t * strip.depth_step - strip.before[0]
+        for fh in range(strip.phases_h):
+            at = (t * strip.phases_h + fh) * strip.phases_w * phase
+            top = p * sh + fh - strip.before[1]  # the input row of h = 0
+            begin = min(height, max(0, -(top // sh)))
+            end = max(begin, min(height, (H - 1 - top) // sh + 1))
+            if d < 0 or d >= D:
+                begin = end = height
+            for f in range(strip.phases_w):
+                _clear(panel, at + f * phase, begin * width, plane, some)
+                _clear(panel, at + f * phase + end * width, (height - end) * width, plane, some)
+            x_at, to, inside = ((channel * D + d) * H + top + begin * sh) * W + left, at + begin * width, end - begin
+            if sw == 1:
+                _split_rows(1, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, inside, x_plane,
+                            plane, some)  # fmt: skip
+            elif sw == 2:
+                _split_rows(2, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, inside, x_plane,
+                            plane, some)  # fmt: skip
+            elif sw == 4:
+                _split_rows(4, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, inside, x_plane,
+                            plane, some)  # fmt: skip
+            else:
                 for f in range(strip.phases_w):
-                    _clear(panel, at + f * phase, begin * width, plane, some)
-                    _clear(panel, at + f * phase + end * width, (height - end) * width, plane, some)
-                start = (((channel + c) * D + d) * H + top + begin * sh) * W + left
-                rows_in = end - begin
-                if rows_in == 0:
-                    continue
-                for j in range(0, width, lanes):
-                    low, high, count = -left - j * sw, W - left - j * sw, width - j
-                    x_at, to = start + j * sw, at + begin * width + j
-                    if sw == 1:
-                        _split_rows(1, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
-                                    rows_in, x_plane, plane, some)  # fmt: skip
-                    elif sw == 2:
-                        _split_rows(2, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
-                                    rows_in, x_plane, plane, some)  # fmt: skip
-                    elif sw == 4:
-                        _split_rows(4, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, count,
-                                    rows_in, x_plane, plane, some)  # fmt: skip
-                    else:
-                        for f in range(strip.phases_w):
-                            first, last = (sw - 1 + low - f) // sw, (sw - 1 + high - f) // sw
-                            _gather_rows(x, x_at + f, x_step, sw, first, last, panel, to + f * phase, width, count,
-                                         rows_in, x_plane, plane, some)  # fmt: skip
+                    _gather_rows(x, x_at + f, x_step, sw, (sw - 1 + low - f) // sw, (sw - 1 + high - f) // sw, panel,
+                                 to + f * phase, width, inside, x_plane, plane, some)  # fmt: skip
 
 
 @njit
