@@ -84,7 +84,9 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[
     for given in inputs:
         if given is not None and _overlap(out, given if type(given) is np.ndarray else np.asarray(given)):
             raise SpecError("out overlaps an input; it must have memory of its own")
-    if out.size and any(stride == 0 and size > 1 for stride, size in zip(out.strides, out.shape, strict=True)):
+    if out.flags.carray or not out.size:
+        return
+    if any(stride == 0 and size > 1 for stride, size in zip(out.strides, out.shape, strict=True)):
         raise SpecError(f"out has strides {out.strides}; elements must not share memory")
 
 

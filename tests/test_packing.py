@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import pytest
 
 from convbench.kernels.gemm import panel_width
 from convbench.kernels.layout import ALIGNMENT
-from convbench.kernels.packing import pack, pack_panels, tile_starts
-from convbench.kernels.vector_product import starts
+from convbench.kernels.packing import pack, pack_panels, pack_taps, tile_starts
+from convbench.kernels.vector_product import panel_starts
 
 HERE = Path(__file__).parent
 by_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -30,7 +31,7 @@ def stated(w: np.ndarray, starts: np.ndarray, depth: int) -> np.ndarray:
     padded[:, : w.shape[1]] = w
     return np.concatenate([
         group[first:end, d : d + depth].T.ravel()
-        for group in padded for d in range(0, w.shape[2], depth) for first, end in zip(starts, starts[1:], strict=False)
+        for group in padded for d in range(0, w.shape[2], depth) for first, end in pairwise(starts)
     ])  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def test_tiles_of_one_height(dtype: str, size: tuple[int, int, int], height: int
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_panels_of_many_widths(dtype: str, size: tuple[int, int, int]) -> None:
     w = filters(size, dtype)
-    each = starts(size[1], w.dtype)
+    each = panel_starts(size[1], w.dtype)
     assert np.array_equal(pack(w, each, size[2]), stated(w, each, size[2]))
 
 
@@ -67,6 +68,12 @@ def test_panels_of_brgemm(dtype: str) -> None:
 def test_large_filters_are_shared_among_threads() -> None:
     w = filters((1, 600, 700), "float32")
     assert np.array_equal(pack(w, tile_starts(600, 8), 128, threads=3), stated(w, tile_starts(600, 8), 128))
+
+
+@by_dtype
+def test_taps_in_another_order(dtype: str) -> None:
+    w, order = filters((7, 25), dtype), np.random.default_rng(1).permutation(25)
+    assert np.array_equal(pack_taps(w, order).reshape(7, 25), w[:, order])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="mprotect is POSIX's")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from convbench.algorithm import unit_roundoff
-from convbench.algorithms.pointwise import Form, Plan, channels, planes, pointwise, vector
+from convbench.algorithms.pointwise import Form, Plan, channels, planes, pointwise, rows, vector
 from convbench.kernels import channel_product, plane_product, vector_product
 from convbench.kernels.channel_product import multiply_channels
 from convbench.kernels.gemm import TILE_ROWS, panel_width
 from convbench.kernels.jit import OPTIONS
-from convbench.kernels.layout import ALIGNMENT, aligned_empty
+from convbench.kernels.layout import aligned_empty
 from convbench.kernels.plane_product import multiply_planes
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.machine import SHIPPED
@@ -108,22 +108,20 @@ def test_vector(K: int, C: int, dtype: str) -> None:
     product.check()
 
 
+@pytest.mark.parametrize("C", [1, LANES - 1, LANES, 2 * LANES, 5 * LANES + 3, 300])
+@pytest.mark.parametrize("K", [1, 2, 7, 8, 9, LANES, 2 * LANES + 5])
+@by_dtype
+def test_rows(K: int, C: int, dtype: str) -> None:
+    product = Product(1, 2, C, K, 1, 0, dtype)
+    product.run(rows(product.spec))
+    product.check()
+
+
 @pytest.mark.parametrize("vectors", range(1, 40))
 def test_widths_add_up(vectors: int) -> None:
     found = vector_product.widths(vectors)
     assert sum(found) == vectors
     assert set(found) <= {8, 4, 2, 1}
-
-
-@by_dtype
-def test_packed_filters(dtype: str) -> None:
-    w = np.random.default_rng(0).standard_normal((2, 11, 7)).astype(dtype)
-    forms = plane_product.pack_planes(w, 4), channel_product.pack_channels(w), vector_product.pack_vector(w)
-    for packed in forms:
-        assert packed.ndim == 1
-        assert packed.dtype == dtype
-        assert packed.ctypes.data % ALIGNMENT == 0
-        assert np.isclose(np.abs(packed).sum(), np.abs(w).sum()), "each filter once, zeros beyond K"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +130,8 @@ def test_packed_filters(dtype: str) -> None:
         ("mb1ic64ih56oc64oh56kh1", "multiply_planes"),
         ("mb1ic512ih7oc512oh7kh1", "multiply_channels"),
         ("mb8ic512ih1oc512oh1kh1", "multiply_channels"),
-        ("mb1ic512ih1oc512oh1kh1", "multiply_vector"),
+        ("mb1ic28ih1oc672oh1kh1", "multiply_vector"),
+        ("mb1ic672ih1oc28oh1kh1", "multiply_rows"),
     ],
 )
 @pytest.mark.skipif(VECTOR_BYTES != 64, reason="the choice at other vector widths is another")

@@ -14,6 +14,9 @@ Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution w
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +26,7 @@ from convbench.kernels.image_bands import Blocks, Geometry, bands, blocks
 from convbench.kernels.image_stencil import correlate_bands
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up, scratch_bytes
+from convbench.kernels.packing import pack_taps
 from convbench.kernels.stencil import ROWS, Chains, lanes_of, stencil
 from convbench.kernels.threads import parallel
 from convbench.kernels.window import (
@@ -43,19 +47,13 @@ from convbench.spec import ConvSpec
 PAD, MULTIPLY = 1, 2  # phases of a window
 EFFICIENCY = 0.45  # of peak inside full tiles
 LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
+TAP_SECONDS = 1e-9  # to move one tap to its place
 BAND_SECONDS = 5e-8  # what a tile of rows costs beside its products
 
 
-class Plan(NamedTuple):
-    spec: ConvSpec
-    threads: int
-    lifted: ConvSpec
-    window: Window | None  # None: read in place
-    geometry: Geometry
+class Shape(NamedTuple):
+    """What ``run`` needs to know of a plan."""
 
-
-class State(NamedTuple):
-    weight: np.ndarray  # (K·taps,) in the order of the chains
     taps: Chains | Blocks
     no_bias: np.ndarray  # zeros (K,)
     numbers: np.ndarray  # the plan's window or geometry, packed
@@ -63,6 +61,31 @@ class State(NamedTuple):
     apart: int | None  # None at column stride 1, as the kernel takes it
     tasks: int
     blocks: int  # windows of one channel
+
+
+class State(NamedTuple):
+    weight: np.ndarray  # (K·taps,) in the order of the chains or blocks
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    spec: ConvSpec
+    threads: int
+    lifted: ConvSpec
+    window: Window | None  # None: read in place
+    geometry: Geometry
+
+    @cached_property
+    def shape(self) -> Shape:
+        spec, lifted, g = self.spec, self.lifted, self.geometry
+        no_bias = np.zeros(spec.K, spec.np_dtype)
+        if self.window is None:
+            return Shape(blocks(lifted), no_bias, np.array(g, np.int64), bands(lifted), None if g.stride == 1 else 2,
+                         spec.N * spec.K * g.bands, 0)  # fmt: skip
+        windows = self.window.blocks
+        return Shape(window_chains(lifted, self.window), no_bias, packed(self.window), None, None,
+                     spec.N * spec.C * windows, windows)  # fmt: skip
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -78,22 +101,12 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     suited = spec.ndim > 1 and spec.stride[-1] <= 2 and spec.spatial[-1] < LONGEST_ROW
     if suited and (workspace_limit is None or workspace(in_place) <= workspace_limit):
         return in_place
-    return in_place._replace(window=window(lifted, None if workspace_limit is None else workspace_limit // threads))
+    return replace(in_place, window=window(lifted, None if workspace_limit is None else workspace_limit // threads))
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
     """(K, 1, R, S) -> each filter's taps in the order of the chains or blocks."""
-    spec, K, no_bias = plan.spec, len(weight), np.zeros(len(weight), weight.dtype)
-    flat = weight.reshape(K, -1)
-    if plan.window is None:
-        g, taps = plan.geometry, blocks(plan.lifted)
-        return State(flat[:, taps.order].ravel(), taps, no_bias, np.array(g, np.int64), bands(plan.lifted),
-                     None if g.stride == 1 else 2, spec.N * K * g.bands, 0)  # fmt: skip
-    chains = window_chains(plan.lifted, plan.window)
-    tasks = spec.N * spec.C * plan.window.blocks
-    return State(
-        flat[:, chains.order].ravel(), chains, no_bias, packed(plan.window), None, None, tasks, plan.window.blocks
-    )
+    return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.taps.order), plan.shape)
 
 
 def scratch(plan: Plan) -> int:
@@ -113,17 +126,18 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
     own = len(work) // plan.threads
     private = [work[t * own : (t + 1) * own] for t in range(plan.threads)]
     kernel, operands = arguments(plan, PAD + MULTIPLY, x, state, bias, y)
-    parallel(kernel, state.tasks, plan.threads, *operands, private=private)
+    parallel(kernel, state.shape.tasks, plan.threads, *operands, private=private)
 
 
 def arguments(plan: Plan, which: int, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, tuple[Any, ...]]:
     """The kernel, and what it takes between its tasks and its scratch."""
-    taps, bias, x, y = state.taps, state.no_bias if bias is None else bias, x.reshape(-1), y.reshape(-1)
+    shape, taps, x, y = state.shape, state.shape.taps, x.reshape(-1), y.reshape(-1)
+    bias = shape.no_bias if bias is None else bias
     if isinstance(taps, Blocks):
-        return correlate_bands, (x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y, state.bands,
-                                 state.numbers, state.apart)  # fmt: skip
-    return convolve_blocks, (which, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias, y, state.blocks,
-                             state.numbers)  # fmt: skip
+        return correlate_bands, (x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y, shape.bands,
+                                 shape.numbers, shape.apart)  # fmt: skip
+    return convolve_blocks, (which, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias, y, shape.blocks,
+                             shape.numbers)  # fmt: skip
 
 
 def phase(which: int) -> Callable[..., None]:
@@ -134,7 +148,7 @@ def phase(which: int) -> Callable[..., None]:
         if plan.window is not None:
             kernel(task, task + 1, *operands, work)
         elif which == MULTIPLY:
-            kernel(0, state.tasks, *operands, work)
+            kernel(0, state.shape.tasks, *operands, work)
 
     return step
 
@@ -150,6 +164,10 @@ def executed_flop(plan: Plan) -> float:
     lanes = lanes_of(plan.spec.np_dtype)
     outputs = O * round_up(P, ROWS) * round_up(Q, lanes) if P > 1 else O * round_up(Q, ROWS * lanes)
     return 2.0 * plan.spec.N * plan.spec.K * outputs * terms(plan.spec)
+
+
+def prepare_cost(plan: Plan, machine: Machine) -> float:
+    return machine.call_overhead + prod(plan.spec.weight_shape) * TAP_SECONDS
 
 
 def cost(plan: Plan, machine: Machine) -> float:
@@ -170,6 +188,7 @@ depthwise = Algorithm(
     prepare=prepare,
     workspace=workspace,
     cost=cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     claim="one channel at a time, lanes along the row, images read in place; single-channel images and 1-D signals too",
 )

@@ -1,11 +1,12 @@
 """1×1 convolution as a plain matrix product: y[n, k, p] = bias[k] + Σ_c w[k, c] · x[n, c, p·stride].
 
-Three forms, by the number of pixels:
+Four forms, by the number of pixels:
 
 * ``planes``: lanes are pixels, read from and written to NCHW as it lies (``kernels/plane_product.py``);
 * ``channels``: lanes are output channels, for planes that would leave many lanes of pixels empty, as 7×7, and for
   batches of single pixels, whose transpose is such a plane (``kernels/channel_product.py``);
-* ``vector``: one pixel, a matrix-vector product that reads the filters once (``kernels/vector_product.py``).
+* ``vector``: one pixel, a matrix-vector product that reads the filters once (``kernels/vector_product.py``);
+* ``rows``: one pixel and long filters, which are read as they lie (``kernels/row_product.py``).
 
 With stride or padding the pixels that are read are gathered first. One channel a group is ``depthwise``'s.
 Memory: a few panels a thread, and the gathered pixels. Error: the direct sum's (``algorithm.direct_error``).
@@ -19,12 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, phases
+from convbench.algorithm import Algorithm, default_prepare_cost, phases
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
-from convbench.kernels import channel_product, plane_product, vector_product
-from convbench.kernels.gemm import PAIR, TILE_ROWS, VECTORS
+from convbench.kernels import channel_product, plane_product, row_product, vector_product
+from convbench.kernels.gemm import PAIR, TILE_ROWS, VECTORS, panel_width
 from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
+from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.stencil import lanes_of
 from convbench.kernels.threads import parallel
 from convbench.machine import Machine
@@ -35,18 +37,24 @@ EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
 SHORT_CALL = 0.4  # of the overhead of a call: nothing to carve, one kernel
 TURN_CYCLES = 100  # to turn a square of vectors round, in multiply-adds of one vector
+LONG = 16  # vectors of a filter that is read as it lies
 TASKS = 4  # a thread, so that equal counts of them are equal work
 
 
 class Form(NamedTuple):
-    """A way to run the product: its kernel, how it packs (G, K, C) filters, and what the kernel needs to know."""
+    """A way to run the product: its kernel, how its filters are packed, and what the kernel needs to know."""
 
     kernel: Callable[..., None]
-    pack: Callable[[np.ndarray], np.ndarray]
+    starts: np.ndarray | None  # ``packing``'s tiles; None: filters as they lie
+    depth: int  # input channels packed together
     tasks: int
     sizes: np.ndarray  # the kernel's int64 arguments
     scratch: int  # elements a thread
     work: int  # multiply-adds of one vector
+
+    def pack(self, weight: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Filters (G, K, C) as the kernel takes them, flat."""
+        return weight.reshape(-1) if self.starts is None else pack(weight, self.starts, self.depth, threads)
 
 
 class Plan(NamedTuple):
@@ -57,14 +65,10 @@ class Plan(NamedTuple):
     columns: bool  # a batch of single pixels: image n is pixel n
     gathered: int  # elements of one channel's gathered pixels; 0: x as it lies
     form: Form
+    no_bias: np.ndarray  # zeros (K,)
     in_one_call: bool  # nothing to gather, one thread
     dtype: np.dtype
     parts: tuple[Part, ...]  # of scratch: the gathered pixels, and each thread's panels
-
-
-class State(NamedTuple):
-    weight: np.ndarray  # packed, flat
-    no_bias: np.ndarray  # zeros (K,)
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -88,7 +92,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     gathered = round_up(pixels, line) if columns else 0 if image.in_place else image.plane
     form = None
     if not gathered and images == pixels == 1:
-        form = vector(spec)
+        form = rows(spec) if spec.weight_shape[1] >= LONG * lanes_of(spec.np_dtype) else vector(spec)
     elif pixels > lanes_of(spec.np_dtype) and not columns:  # the narrowest tile of planes has two vectors
         limit = None if workspace_limit is None else workspace_limit - spec.N * spec.C * gathered * spec.itemsize
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
@@ -100,16 +104,24 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     scratch = round_up(form.scratch, line)
     parts = ((channels_read, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
     in_one_call = not gathered and threads == 1
-    return Plan(spec, threads, lifted, image, columns, gathered, form, in_one_call, spec.np_dtype, parts)
+    no_bias = np.zeros(spec.K, spec.np_dtype)
+    return Plan(spec, threads, lifted, image, columns, gathered, form, no_bias, in_one_call, spec.np_dtype, parts)
 
 
 def vector(spec: ConvSpec) -> Form:
     G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
-    vectors = -(-K // lanes)
-    starts = np.cumsum([0, *vector_product.widths(vectors)])
-    sizes = np.array([G, C, K, lanes, *starts], np.int64)
-    return Form(vector_product.multiply_vector, vector_product.pack_vector, G * (len(starts) - 1), sizes, 0,
-                G * C * vectors)  # fmt: skip
+    starts = vector_product.panel_starts(K, spec.np_dtype)
+    vectors = starts // lanes
+    sizes = np.array([G, C, K, lanes, *vectors], np.int64)
+    return Form(vector_product.multiply_vector, starts, C, G * (len(starts) - 1), sizes, 0, G * C * int(vectors[-1]))
+
+
+def rows(spec: ConvSpec) -> Form:
+    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
+    height = min(row_product.ROWS, lanes)
+    tiles = -(-K // height)
+    sizes = np.array([G, C, K, height], np.int64)
+    return Form(row_product.multiply_rows, None, C, G * tiles, sizes, 0, G * tiles * height * -(-C // lanes))
 
 
 def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, limit: int | None) -> Form:
@@ -126,8 +138,8 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
     parts = max(1, min(blocks, -(-wanted // (images * G * runs))))
     sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, lanes], np.int64)
     work = images * G * C * blocks * plane_product.HEIGHT * vectors
-    return Form(plane_product.multiply_planes, lambda weight: plane_product.pack_planes(weight, depth),
-                images * G * runs * parts, sizes, -(-tiles // runs) * panel, work)  # fmt: skip
+    return Form(plane_product.multiply_planes, tile_starts(K, plane_product.HEIGHT), depth, images * G * runs * parts,
+                sizes, -(-tiles // runs) * panel, work)  # fmt: skip
 
 
 def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: bool, threads: int) -> Form:
@@ -139,7 +151,8 @@ def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: boo
     y_step, plane = (spec.K, 1) if columns else (1, pixels)
     sizes = np.array([G, C, K, pixels, x_step, runs, lanes, y_step, plane], np.int64)
     work = images * G * panels * VECTORS * (C * round_up(pixels, PAIR) + tiles * TURN_CYCLES)
-    return Form(channel_product.multiply_channels, channel_product.pack_channels, images * G * panels * runs, sizes,
+    starts = tile_starts(K, panel_width(spec.np_dtype))
+    return Form(channel_product.multiply_channels, starts, C, images * G * panels * runs, sizes,
                 -(-pixels // runs) * VECTORS * lanes, work)  # fmt: skip
 
 
@@ -147,8 +160,7 @@ def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
     if isinstance(plan, StencilPlan):
         return depthwise.prepare(plan, weight)
     spec = plan.spec
-    matrix = weight.reshape(spec.groups, spec.K // spec.groups, -1)
-    return State(plan.form.pack(matrix), np.zeros(spec.K, weight.dtype))
+    return plan.form.pack(weight.reshape(spec.groups, spec.K // spec.groups, -1), plan.threads)
 
 
 def workspace(plan: Plan | StencilPlan) -> int:
@@ -175,13 +187,13 @@ def multiply(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, wo
         depthwise.run(plan, x, state, bias, y, work)
         return
     form = plan.form
-    offset = state.no_bias if bias is None else bias
+    offset = plan.no_bias if bias is None else bias
     if not form.scratch:
-        parallel(form.kernel, form.tasks, plan.threads, x, state.weight, offset, y, form.sizes)
+        parallel(form.kernel, form.tasks, plan.threads, x, state, offset, y, form.sizes)
         return
     gathered, panels = carve(work, plan.parts)
     pixels = gathered if plan.gathered else x
-    parallel(form.kernel, form.tasks, plan.threads, pixels.ravel(), state.weight, offset, y.ravel(), form.sizes,
+    parallel(form.kernel, form.tasks, plan.threads, pixels.ravel(), state, offset, y.ravel(), form.sizes,
              private=panels)  # fmt: skip
 
 
@@ -191,12 +203,12 @@ def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: A
         return
     if plan.in_one_call:
         form = plan.form
-        offset = state.no_bias if bias is None else bias
+        offset = plan.no_bias if bias is None else bias
         if form.scratch:
             panels = work.view(plan.dtype)
-            form.kernel(0, form.tasks, x.ravel(), state.weight, offset, y.ravel(), form.sizes, panels)
+            form.kernel(0, form.tasks, x.ravel(), state, offset, y.ravel(), form.sizes, panels)
         else:
-            form.kernel(0, form.tasks, x, state.weight, offset, y, form.sizes)
+            form.kernel(0, form.tasks, x, state, offset, y, form.sizes)
         return
     if plan.gathered:
         gather(plan, x, state, bias, y, work)
@@ -208,6 +220,12 @@ def executed_flop(plan: Plan | StencilPlan) -> float:
     if isinstance(plan, StencilPlan):
         return depthwise.executed_flop(plan)
     return 2.0 * plan.form.work * lanes_of(plan.spec.np_dtype)
+
+
+def prepare_cost(plan: Plan | StencilPlan, machine: Machine) -> float:
+    if isinstance(plan, StencilPlan):
+        return depthwise.prepare_cost(plan, machine)
+    return 0.0 if plan.form.starts is None else default_prepare_cost(plan, machine)
 
 
 def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
@@ -235,6 +253,7 @@ pointwise = Algorithm(
     prepare=prepare,
     workspace=workspace,
     cost=cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     claim="1×1 convolution as one matrix product on the tensor as it lies",
 )

@@ -1,25 +1,21 @@
 """Products of a filter matrix with few pixels, lanes along the output channels: 1×1 convolution of small planes.
 
 ``brgemm`` on pixels as they lie and packed filters, NR output channels of one input channel side by side
-(:func:`pack_channels`); the finished sums of a run of pixels are turned round on their way to the planes of y.
+(``packing``, NR a tile); the finished sums of a run of pixels are turned round on their way to the planes of y.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from convbench.kernels.gemm import VECTORS, brgemm, panel_width
+from convbench.kernels.gemm import VECTORS, brgemm
 from convbench.kernels.jit import njit
-from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.transpose import store_transposed
 
 RUN = 112  # pixels whose sums are kept at a time, at most
 DEPTH = 128  # channels summed at a time
 
 
-def pack_channels(weight: np.ndarray, threads: int = 1) -> np.ndarray:
-    """(G, K, C) -> flat [G][⌈K / NR⌉][C][NR], zeros beyond K."""
-    return pack(weight, tile_starts(weight.shape[1], panel_width(weight.dtype)), weight.shape[2], threads)
 
 
 @njit

@@ -24,10 +24,14 @@ def round_up(value: int, multiple: int) -> int:
 def aligned_empty(shape: Sequence[int], dtype: np.dtype | type) -> np.ndarray:
     """``np.empty(shape, dtype)`` whose first element lies on a 64-byte boundary (NumPy promises 16)."""
     dtype = np.dtype(dtype)
-    size = prod(shape) * dtype.itemsize
-    buffer = np.empty(size + ALIGNMENT, np.uint8)
-    start = -buffer.__array_interface__["data"][0] % ALIGNMENT  # ``ctypes.data`` takes three times as long
-    return buffer[start : start + size].view(dtype).reshape(shape)
+    buffer = np.empty(prod(shape) * dtype.itemsize + ALIGNMENT, np.uint8)
+    return np.ndarray(shape, dtype, buffer, _to_boundary(buffer))
+
+
+@njit
+def _to_boundary(buffer):
+    """Bytes to the next boundary; NumPy's own ways to an address take longer than the allocation."""
+    return -buffer.ctypes.data % ALIGNMENT
 
 
 def scratch_bytes(parts: Sequence[Part]) -> int:

@@ -27,6 +27,8 @@ from convbench.kernels.transpose import apart, interleaved
 
 SHARED_BYTES = 1 << 20  # of filters: what is packed before another thread has begun is not worth sharing
 
+RUN = 64  # terms, a multiple of every vector's lanes
+
 
 def tile_starts(channels: int, height: int) -> np.ndarray:
     """``starts`` of the contract for tiles that all have ``height`` channels."""
@@ -50,6 +52,20 @@ def pack_panels(matrix: np.ndarray, threads: int = 1) -> np.ndarray:
     return pack(weight, tile_starts(K, width), D, threads).reshape(*groups, -1, D, width)
 
 
+def pack_taps(weight: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """(K, taps) -> flat weight[:, order], for filters of one channel each."""
+    packed = aligned_empty((weight.size,), weight.dtype)
+    _reorder(weight.reshape(-1), order, packed)
+    return packed
+
+
+@njit
+def _reorder(w, order, packed):
+    for first in range(0, w.size, order.size):
+        for tap in range(order.size):
+            packed[first + tap] = w[first + order[tap]]
+
+
 @njit
 def pack_tiles(begin, end, w, K, D, starts, depth, packed):
     """The contract above. Tasks (g, t), the last fastest."""
@@ -63,17 +79,18 @@ def pack_tiles(begin, end, w, K, D, starts, depth, packed):
             some = min(depth, D - block)
             source = (g * K + first) * D + block
             target = (g * D + block) * height + first * some
-            for d in range(0, some, lanes):
-                if M == 8 and lanes > 8:
-                    _interleave(8, w, source + d, D, rows, packed, target + d * M, M, M, some - d)
-                elif M == 4 and lanes > 4:
-                    _interleave(4, w, source + d, D, rows, packed, target + d * M, M, M, some - d)
-                elif M == 2 and lanes > 2:
-                    _interleave(2, w, source + d, D, rows, packed, target + d * M, M, M, some - d)
-                else:
-                    for m in range(0, M, lanes):
-                        _interleave(0, w, source + m * D + d, D, rows - m, packed, target + d * M + m, M, M - m,
-                                    some - d)  # fmt: skip
+            for run in range(0, some, RUN):  # all channels of a run of terms: their lines are written together
+                for m in range(0, M, lanes):
+                    for d in range(run, min(run + RUN, some), lanes):
+                        if M == 8 and lanes > 8:
+                            _interleave(8, w, source + d, D, rows, packed, target + d * M, M, M, some - d)
+                        elif M == 4 and lanes > 4:
+                            _interleave(4, w, source + d, D, rows, packed, target + d * M, M, M, some - d)
+                        elif M == 2 and lanes > 2:
+                            _interleave(2, w, source + d, D, rows, packed, target + d * M, M, M, some - d)
+                        else:
+                            _interleave(0, w, source + m * D + d, D, rows - m, packed, target + d * M + m, M, M - m,
+                                        some - d)  # fmt: skip
 
 
 @intrinsic(prefer_literal=True)

@@ -8,7 +8,7 @@ Contract of one tile (``_tile``), HEIGHT channels × ``width`` vectors of L pixe
     rows, cols  any; cols > (width − 1)·L: only the last vector is masked
     x        as it lies (``keep``), and then panel[c·width·L + p] = x[c·x_step + p], 0 for p ≥ cols, is written too;
              or such a panel itself: x_step = width·L, every lane read
-    w        depth · height packed weights, the channels of one c side by side (:func:`pack_planes`)
+    w        depth · height packed weights, the channels of one c side by side (``packing``, HEIGHT channels a tile)
 
 Nothing beyond rows and cols of x, bias and y is touched. The loop is ``gemm.products``. The first channels of every
 tile of pixels read the tensor and leave the panel behind; all other channels find their pixels in the L1 cache.
@@ -16,14 +16,12 @@ tile of pixels read the tensor and leave the panel behind; all other channels fi
 
 from __future__ import annotations
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from convbench.kernels.gemm import products
 from convbench.kernels.jit import njit
-from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
 
 HEIGHT = 8 if VECTOR_BYTES == 64 else 4  # 8·3 sums fill 32 registers, 4·3 fill 16
@@ -38,11 +36,6 @@ def depth_block(channels: int, panel_bytes: int) -> int:
     """Channels summed at a time: equal parts of at most DEPTH whose panel of one tile fits into ``panel_bytes``."""
     most = max(1, min(DEPTH, panel_bytes // (WIDTH * VECTOR_BYTES)))
     return -(-channels // -(-channels // most))
-
-
-def pack_planes(weight: np.ndarray, depth: int, threads: int = 1) -> np.ndarray:
-    """(G, K, C) -> flat [G][C / depth][⌈K / HEIGHT⌉][depth][HEIGHT], the last C block shorter, zeros beyond K."""
-    return pack(weight, tile_starts(weight.shape[1], HEIGHT), depth, threads)
 
 
 @intrinsic(prefer_literal=True)

@@ -18,7 +18,6 @@ from numba import types
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
-from convbench.kernels.packing import pack
 from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 SUMS = 8
@@ -30,15 +29,10 @@ def widths(vectors: int) -> list[int]:
     return [SUMS] * (vectors // SUMS) + [width for width in (4, 2, 1) if vectors % SUMS & width]
 
 
-def starts(K: int, dtype: np.dtype) -> np.ndarray:
+def panel_starts(K: int, dtype: np.dtype) -> np.ndarray:
     """The first output channel of every panel, and one beyond the last."""
     lanes = VECTOR_BYTES // dtype.itemsize
     return np.cumsum([0, *(lanes * width for width in widths(-(-K // lanes)))], dtype=np.int64)
-
-
-def pack_vector(weight: np.ndarray, threads: int = 1) -> np.ndarray:
-    """(G, K, C) -> flat [G][panel][C][width · L]."""
-    return pack(weight, starts(weight.shape[1], weight.dtype), weight.shape[2], threads)
 
 
 @intrinsic(prefer_literal=True)
