@@ -67,7 +67,7 @@ def version() -> tuple[str, int]:
 
 
 def recent_version() -> tuple[str, int]:
-    """:func:`version` not more than ``GLANCE`` seconds ago, for the call path; this process's own records show at once."""
+    """:func:`version` of at most ``GLANCE`` seconds ago, for the call path; this process's records show at once."""
     global _recent
     now = monotonic()
     if _recent is None or now > _recent[0]:

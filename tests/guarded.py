@@ -1,8 +1,9 @@
 """``python guarded.py ALGORITHM COUNT SEED``: run an algorithm with every operand flush against unreadable pages.
 
-Each of COUNT drawn problems is prepared and runs twice: with all operands directly behind an unreadable page, then directly before
-one. What ``run`` must not write lies in read-only pages meanwhile. Every case is printed before it starts, so that the
-last line of a run that died tells which it was. Exit codes: 0 all right, 1 a wrong answer, a signal for a fault.
+Each of COUNT drawn problems is prepared and runs twice: with all operands directly behind an unreadable page, then
+directly before one. What must not be written lies in read-only pages meanwhile. Every case is printed before it starts,
+so that the last line of a run that died tells which it was. Exit codes: 0 all right, 1 a wrong answer, a signal for a
+fault.
 """
 
 from __future__ import annotations

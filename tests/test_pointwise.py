@@ -10,6 +10,7 @@ import pytest
 
 from convbench.algorithm import unit_roundoff
 from convbench.algorithms.pointwise import Form, Plan, channels, planes, pointwise, rows, vector
+from convbench.driver import kernel
 from convbench.kernels import channel_product, plane_product, vector_product
 from convbench.kernels.channel_product import multiply_channels
 from convbench.kernels.gemm import TILE_ROWS, panel_width
@@ -112,9 +113,21 @@ def test_vector(K: int, C: int, dtype: str) -> None:
 @pytest.mark.parametrize("K", [1, 2, 7, 8, 9, LANES, 2 * LANES + 5])
 @by_dtype
 def test_rows(K: int, C: int, dtype: str) -> None:
+    """What lies beside the filters is NaN, and must not reach a sum."""
     product = Product(1, 2, C, K, 1, 0, dtype)
+    beside = np.full(product.w.size + 2 * LANES, np.nan, dtype)
+    beside[LANES:-LANES] = product.w.ravel()
+    product.w = beside[LANES:-LANES].reshape(product.w.shape)
     product.run(rows(product.spec))
     product.check()
+
+
+def test_a_layer_keeps_filters_that_are_not_packed() -> None:
+    spec = ConvSpec((1, 512, 1, 1), (512, 512, 1, 1))
+    weight = np.ones(spec.weight_shape, np.float32)
+    layer = kernel(spec, "pointwise", threads=1).prepare(weight)
+    weight[:] = 0
+    assert (layer(np.ones(spec.input_shape, np.float32)) == 512).all()
 
 
 @pytest.mark.parametrize("vectors", range(1, 40))
@@ -131,7 +144,8 @@ def test_widths_add_up(vectors: int) -> None:
         ("mb1ic512ih7oc512oh7kh1", "multiply_channels"),
         ("mb8ic512ih1oc512oh1kh1", "multiply_channels"),
         ("mb1ic28ih1oc672oh1kh1", "multiply_vector"),
-        ("mb1ic672ih1oc28oh1kh1", "multiply_rows"),
+        ("mb1ic672ih1oc672oh1kh1", "multiply_rows"),
+        ("mb1ic28ih1oc28oh1kh1", "multiply_rows"),
     ],
 )
 @pytest.mark.skipif(VECTOR_BYTES != 64, reason="the choice at other vector widths is another")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, phases
+from convbench.algorithm import Algorithm, default_prepare_cost, phases
 from convbench.algorithms import depthwise as stencils
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
@@ -77,6 +77,10 @@ def executed_flop(plan: Plan) -> float:
     return depthwise.executed_flop(plan)
 
 
+def prepare_cost(plan: Plan, machine: Machine) -> float:
+    return (default_prepare_cost if isinstance(plan, StripPlan) else depthwise.prepare_cost)(plan, machine)
+
+
 def cost(plan: Plan, machine: Machine) -> float:
     if not isinstance(plan, StripPlan):
         return depthwise.cost(plan, machine)
@@ -95,6 +99,7 @@ direct = Algorithm(
     prepare=prepare,
     workspace=workspace,
     cost=cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     claim="register-blocked direct sum over taps and channels, no im2col (Zhang, Franchetti & Low 2018)",
 )

@@ -6,7 +6,7 @@ Four forms, by the number of pixels:
 * ``channels``: lanes are output channels, for planes that would leave many lanes of pixels empty, as 7×7, and for
   batches of single pixels, whose transpose is such a plane (``kernels/channel_product.py``);
 * ``vector``: one pixel, a matrix-vector product that reads the filters once (``kernels/vector_product.py``);
-* ``rows``: one pixel and long filters, which are read as they lie (``kernels/row_product.py``).
+* ``rows``: one pixel and long or few filters, which are read as they lie (``kernels/row_product.py``).
 
 With stride or padding the pixels that are read are gathered first. One channel a group is ``depthwise``'s.
 Memory: a few panels a thread, and the gathered pixels. Error: the direct sum's (``algorithm.direct_error``).
@@ -37,7 +37,7 @@ EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
 SHORT_CALL = 0.4  # of the overhead of a call: nothing to carve, one kernel
 TURN_CYCLES = 100  # to turn a square of vectors round, in multiply-adds of one vector
-LONG = 16  # vectors of a filter that is read as it lies
+LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
 TASKS = 4  # a thread, so that equal counts of them are equal work
 
 
@@ -92,7 +92,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     gathered = round_up(pixels, line) if columns else 0 if image.in_place else image.plane
     form = None
     if not gathered and images == pixels == 1:
-        form = rows(spec) if spec.weight_shape[1] >= LONG * lanes_of(spec.np_dtype) else vector(spec)
+        form = one_pixel(spec)
     elif pixels > lanes_of(spec.np_dtype) and not columns:  # the narrowest tile of planes has two vectors
         limit = None if workspace_limit is None else workspace_limit - spec.N * spec.C * gathered * spec.itemsize
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
@@ -106,6 +106,13 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     in_one_call = not gathered and threads == 1
     no_bias = np.zeros(spec.K, spec.np_dtype)
     return Plan(spec, threads, lifted, image, columns, gathered, form, no_bias, in_one_call, spec.np_dtype, parts)
+
+
+def one_pixel(spec: ConvSpec) -> Form:
+    """Nothing is packed where it pays little: sums added across the lanes cost most for many short filters."""
+    as_it_lies = rows(spec)
+    few = as_it_lies.tasks <= FEW or spec.weight_shape[1] >= LONG * lanes_of(spec.np_dtype)
+    return as_it_lies if few else vector(spec)
 
 
 def vector(spec: ConvSpec) -> Form:

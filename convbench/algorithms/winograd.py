@@ -16,12 +16,13 @@ y ← Aᵀ M A + bias. Prepared filters U are (m + r − 1)²/r² times the filt
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
+from convbench.algorithm import Algorithm, Unsupported, default_prepare_cost, phases, unit_roundoff
 from convbench.kernels.gemm import panel_width
 from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, round_up, scratch_bytes
 from convbench.kernels.packing import pack_panels
@@ -45,7 +46,7 @@ RESIDENT = 5 << 17  # bytes of V that stay in L2 beside a panel of U and M …
 FEWEST, MOST = 28, 42  # … if as many tiles as pay for reading U once a block fit …
 LARGEST = 3 << 18  # … into this. Otherwise V, M and U stream, each ξ for all panels at once, and blocks are larger:
 STREAMED = 112
-MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY = 0.85, 0.2  # of peak
+MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY, FILTER_EFFICIENCY = 0.85, 0.2, 0.35  # of peak
 LINE_SECONDS = 2e-8  # to split or write one row of a block in one channel, beyond its bytes
 
 
@@ -111,11 +112,17 @@ def planned(m: int, r: int, spec: ConvSpec, threads: int, workspace_limit: int |
         tiles, panels = max(1, tiles // 2), 1
 
 
+@cache
+def nested(rows: Transform, columns: Transform, dtype: np.dtype) -> np.ndarray:
+    """(G_h ⊗ G_w)ᵀ, flat."""
+    products = [[a * b for a in g_h for b in g_w] for g_h in rows.G for g_w in columns.G]
+    return np.ascontiguousarray(np.array(products, dtype).T).reshape(-1)
+
+
 def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
     """(K, C/G, R, S) -> U (G, panels, ξ, C/G, NR), U_ξ = (G w Gᵀ)_ξ."""
     spec, channels = plan.spec, plan.grid.channels
-    nested = [[a * b for a in g_h for b in g_w] for g_h in plan.rows.G for g_w in plan.columns.G]
-    by_tap = np.ascontiguousarray(np.array(nested, weight.dtype).T).reshape(-1)
+    by_tap = nested(plan.rows, plan.columns, spec.np_dtype)
     filters = pack_panels(weight.reshape(spec.groups, spec.K // spec.groups, -1), plan.threads)
     u = aligned_empty((spec.groups, filters.shape[1], plan.products, channels, filters.shape[-1]), weight.dtype)
     parallel(transform_filters, spec.groups * len(u[0]), plan.threads, by_tap, filters, u)
@@ -195,6 +202,17 @@ def cost(plan: Plan, machine: Machine) -> float:
     )
 
 
+def prepare_cost(plan: Plan, machine: Machine) -> float:
+    """Filters packed, and U written once: its lines are read before they are overwritten, while others are computed."""
+    spec = plan.spec
+    filters = panel_count(spec) * panel_width(spec.np_dtype) * spec.C
+    transform = 2.0 * plan.products * plan.rows.r * plan.columns.r * filters
+    return default_prepare_cost(plan, machine) + max(
+        machine.flop_time(transform, spec, plan.threads, FILTER_EFFICIENCY),
+        machine.byte_time(2 * plan.products * filters * spec.itemsize, plan.threads),
+    )
+
+
 def winograd(m: int, r: int) -> Algorithm:
     """F(m × m, r × r) as an algorithm."""
     return Algorithm(
@@ -212,6 +230,7 @@ def winograd(m: int, r: int) -> Algorithm:
         workspace=workspace,
         error=error,
         cost=cost,
+        prepare_cost=prepare_cost,
         executed_flop=lambda plan: sum(flop_by_phase(plan)),
         local=False,
         exact=False,

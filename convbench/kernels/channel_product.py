@@ -16,8 +16,6 @@ RUN = 112  # pixels whose sums are kept at a time, at most
 DEPTH = 128  # channels summed at a time
 
 
-
-
 @njit
 def _deliver(c, width, lanes, pixels, y, y_start, y_step, plane, rows, bias, bias_start):
     """y[y_start + n·plane + m·y_step] = c[m·width + n] + bias[bias_start + n], m < pixels, n < rows ≤ width.

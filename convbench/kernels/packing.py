@@ -28,11 +28,12 @@ from convbench.kernels.transpose import apart, interleaved
 SHARED_BYTES = 1 << 20  # of filters: what is packed before another thread has begun is not worth sharing
 
 RUN = 64  # terms, a multiple of every vector's lanes
+READ_AHEAD, WRITE_AHEAD = 256, 2048  # bytes: lines fetched before they are read, and before they are overwritten
 
 
 def tile_starts(channels: int, height: int) -> np.ndarray:
     """``starts`` of the contract for tiles that all have ``height`` channels."""
-    return np.arange(0, channels + height, height, np.int64)[: -(-channels // height) + 1]
+    return np.arange(0, channels + height, height, dtype=np.int64)[: -(-channels // height) + 1]
 
 
 def pack(weight: np.ndarray, starts: np.ndarray, depth: int, threads: int = 1) -> np.ndarray:
@@ -63,7 +64,7 @@ def pack_taps(weight: np.ndarray, order: np.ndarray) -> np.ndarray:
 def _reorder(w, order, packed):
     for first in range(0, w.size, order.size):
         for tap in range(order.size):
-            packed[first + tap] = w[first + order[tap]]
+            packed[np.uintp(first + tap)] = w[np.uintp(first + order[tap])]
 
 
 @njit
@@ -97,13 +98,14 @@ def pack_tiles(begin, end, w, K, D, starts, depth, packed):
 def _interleave(typingctx, height, w, at, step, rows, packed, start, pitch, width, columns):
     """packed[start + d·pitch + m] = w[at + m·step + d], 0 for m ≥ ``rows``      0 ≤ d < min(columns, L), m < width
 
-    For a literal height of 2ⁿ < L = pitch = width; or 0, which stands for L, with any pitch and the first L of width.
+    For a literal height of 2ⁿ < L that is pitch and width too; or 0, which stands for L, any pitch and width: the first
+    L of it.
     """
     signature = types.void(height, w, at, step, rows, packed, start, pitch, width, columns)
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, w.dtype)
-        lanes = vectors.lanes
+        lanes, size = vectors.lanes, w.dtype.bitwidth // 8
         M = height.literal_value or lanes
         step_, rows_, pitch_, width_, columns_ = (args[i] for i in (3, 4, 7, 8, 9))
         first = pointer(context, builder, sig.args[1], args[1], args[2])
@@ -115,9 +117,13 @@ def _interleave(typingctx, height, w, at, step, rows, packed, start, pitch, widt
         whole = builder.and_(least(lanes, columns_), builder.and_(least(M, rows_), least(M, width_)))
         with builder.if_else(whole, likely=True) as (then, otherwise):
             with then:
-                block = [vectors.load(row, index(0)) for row in apart(builder, first, step_, M)]
+                rows_of = apart(builder, first, step_, M)
+                for row in rows_of:
+                    vectors.prefetch(builder.gep(row, [index(READ_AHEAD // size)]))
+                block = interleaved(vectors, [vectors.load(row, index(0)) for row in rows_of])
                 to = apart(builder, target, index(lanes) if lanes > M else pitch_, M)
-                for value, address in zip(interleaved(vectors, block), to, strict=True):
+                for value, address in zip(block, to, strict=True):
+                    vectors.prefetch(builder.gep(address, [index(WRITE_AHEAD // size)]), write=True)
                     vectors.store(value, address, index(0))
             with otherwise:
                 block = []
