@@ -148,11 +148,12 @@ class Kernel:
 
     def __call__(self, input: Any, weight: Any, bias: Any = None, out: np.ndarray | None = None) -> np.ndarray:
         """input (N, C, …), weight (K, C/G, …), bias (K,) or None -> output (N, K, …), in ``out`` if given."""
-        x, w, b = self._input(input), self._weight(weight), self._bias(bias)
-        y = self._output(out, input, weight, bias)
+        x = operand(input, self._input_shape, self._dtype, "input")
+        w, b = self._weight(weight), None if bias is None else self._bias(bias)
+        y = np.empty(self._output_shape, self._dtype) if out is None else self._output(out, input, weight, bias)
         if y.size:
             self._run(x, self._algorithm.prepare(self.plan, w), b, y)
-        return _delivered(y, out)
+        return y if out is None else _delivered(y, out)
 
     def prepare(self, weight: Any, bias: Any = None) -> Layer:
         """Pay the filter's transform or packing once. The layer keeps copies: later edits of weight change nothing."""
@@ -163,10 +164,10 @@ class Kernel:
         return operand(input, self._input_shape, self._dtype, "input", self.spec)
 
     def _weight(self, weight: Any) -> np.ndarray:
-        return operand(weight, self.spec.weight_shape, self.spec.np_dtype, "weight")
+        return operand(weight, self.spec.weight_shape, self._dtype, "weight")
 
     def _bias(self, bias: Any) -> np.ndarray | None:
-        return None if bias is None else operand(bias, (self.spec.K,), self.spec.np_dtype, "bias")
+        return None if bias is None else operand(bias, (self.spec.K,), self._dtype, "bias")
 
     def _output(self, out: np.ndarray | None, *reads: Any) -> np.ndarray:
         """A C-contiguous array to compute into: ``out`` itself where its memory allows. reads: as given."""

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from convbench.algorithm import get
+from convbench.algorithm import default_prepare_cost, get
 from convbench.algorithms import winograd
 from convbench.data import arrays
 from convbench.driver import kernel
@@ -16,6 +16,7 @@ from convbench.kernels.layout import aligned_empty
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points
 from convbench.kernels.winograd_code import invert_tile, sized, split_line, transform_tiles
+from convbench.machine import SHIPPED
 from convbench.spec import ConvSpec
 
 SIZES = [(m, r) for m in range(1, 8) for r in range(1, 6)]
@@ -205,3 +206,12 @@ def test_products_fall_by_the_papers_factor(m, factor):
     spec = ConvSpec((1, 64, 14 * m, 4 * m), (64, 64, 3, 3), padding=1)
     plan = get(f"winograd_{m}x{m}_3x3").plan(spec, 1, None)
     assert spec.flop / winograd.flop_by_phase(plan)[1] == pytest.approx(factor)
+
+
+def test_preparation_costs_more_the_larger_the_tile() -> None:
+    spec = ConvSpec.parse("mb1ic256ih14oc256oh14kh3ph1")
+    costs = [
+        algorithm.prepare_cost(algorithm.plan(spec, 1, None), SHIPPED)
+        for algorithm in map(get, ("winograd_2x2_3x3", "winograd_4x4_3x3", "winograd_6x6_3x3"))
+    ]
+    assert [default_prepare_cost(spec, SHIPPED), *costs] == sorted({default_prepare_cost(spec, SHIPPED), *costs})
