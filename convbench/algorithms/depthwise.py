@@ -47,7 +47,7 @@ from convbench.spec import ConvSpec
 PAD, MULTIPLY = 1, 2  # phases of a window
 EFFICIENCY = 0.45  # of peak inside full tiles
 LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
-TAP_SECONDS = 1e-9  # to move one tap to its place
+TAP_SECONDS = 3e-10  # to move one tap to its place
 BAND_SECONDS = 5e-8  # what a tile of rows costs beside its products
 
 
@@ -167,7 +167,7 @@ def executed_flop(plan: Plan) -> float:
 
 
 def prepare_cost(plan: Plan, machine: Machine) -> float:
-    return machine.call_overhead + prod(plan.spec.weight_shape) * TAP_SECONDS
+    return machine.call_overhead / 2 + prod(plan.spec.weight_shape) * TAP_SECONDS
 
 
 def cost(plan: Plan, machine: Machine) -> float:
