@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_crew import NAMES, SMALL, World, measure
+from fake_crew import NAMES, SMALL, Event, World, measure
 
 from convbench.algorithm import UnknownAlgorithm
+from convbench.bench.orders import Job, Setup
 from convbench.bench.records import cells
 from convbench.bench.runner import Config, Progress, RunError, run
 from convbench.bench.samples import SampleFile
