@@ -153,7 +153,6 @@ def test_the_layer_alone_runs_on_one_thread() -> None:
     assert alone is not None
     assert alone.kernel.threads == 1
     assert real("naive", spec).alone() is None
-    assert real("im2col", SPEC.replace(layout="NHWC")).alone() is None
 
 
 def test_a_plan_that_is_only_the_problem_runs_on_one_thread() -> None:
