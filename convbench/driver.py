@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from time import perf_counter
 from typing import Any
@@ -205,6 +206,20 @@ class Kernel:
             self._solve(self.plan, x, state, bias, y, work)
         _scratch.give_back(buffer)
 
+    def _steps(
+        self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray, work: np.ndarray
+    ) -> Iterator[tuple[str, Callable[[], None]]]:
+        """The phases of one call, in order: what ``_run`` does in one go."""
+        run, layout = self._algorithm.run, self.spec.layout
+        steps = run if isinstance(run, Phases) else Phases((("run", run),))
+        if not self._images:
+            yield from steps.calls(self.plan, x, state, bias, y, work)
+            return
+        before, after = carve(work[: self._own], self._images)
+        yield "convert", partial(to_planes, x, before, layout, self.threads)
+        yield from steps.calls(self.plan, before, state, bias, after, work[self._own :])
+        yield "convert", partial(from_planes, after, y, layout, self.threads)
+
     def predicted(self, machine: Machine) -> float:
         """Seconds of a prepared call: the algorithm's cost, its threads' hand-over, images of another layout moved."""
         moved = 2 * sum(prod(shape) for shape, _ in self._images) * self.spec.itemsize
@@ -235,21 +250,17 @@ class Layer:
         """Seconds that each phase of one call takes, in the order they run; one entry, "run", if it has no phases.
 
         They add up to the whole run, as it is when it runs step by step: what lies between two steps is the second's.
-        Those of the algorithm alone, on NCHW: raises SpecError for another layout.
+        "convert", before and after them, moves images of another layout than NCHW.
         """
-        if self.kernel.spec.layout != "NCHW":
-            raise SpecError(f"layout is {self.kernel.spec.layout!r}; phases are timed for: 'NCHW'")
         kernel, x = self.kernel, self.kernel._input(input)
         y = kernel._output(out, input)
-        run = kernel._algorithm.run
-        steps = run if isinstance(run, Phases) else Phases((("run", run),))
-        seconds = dict.fromkeys((name for name, _ in steps.steps), 0.0)
+        seconds: dict[str, float] = {}
         with kernel._work() as work:
             before = clock()
-            for name, call in steps.calls(kernel.plan, x, self.state, self.bias, y, work):
+            for name, call in kernel._steps(x, self.state, self.bias, y, work):
                 call()
                 now = clock()
-                seconds[name] += now - before
+                seconds[name] = seconds.get(name, 0.0) + now - before
                 before = now
         _delivered(y, out)
         return seconds

@@ -35,6 +35,10 @@ def test_an_interrupted_run_says_how_to_resume(tmp_path: Path, monkeypatch: pyte
     assert result.exit_code == 130
     command = f"convbench bench {PROBLEM} --algorithms direct,im2col --batch 2 --budget 300 --out '{tmp_path}/a run'"
     assert result.stderr == f"convbench: interrupted; what was measured is kept. Resume with: {command}\n"
+    options = ("--threads", "2,1", "--cache", "all-cold", "--details", "--out", "there")
+    command = f"convbench bench {PROBLEM} --threads 1,2 --cache all-cold --details --budget 300 --out there\n"
+    monkeypatch.chdir(tmp_path)
+    assert run("bench", PROBLEM, *options).stderr.endswith(command)
 
 
 @pytest.fixture(scope="module", autouse=True)

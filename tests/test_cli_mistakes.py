@@ -39,6 +39,8 @@ pytestmark = pytest.mark.usefixtures("own_algorithms")
         (["report", "missing"], ["missing", "No such file"]),
         (["bench", "smoke", "--algorithms", "dirct"], ["did you mean 'direct'?"]),
         (["bench", "defualt"], ["did you mean 'default'?"]),
+        (["bench", "smoke", "--threads", "1,0"], ["--threads is '1,0'", "allowed: a number above 0, or several"]),
+        (["bench", "smoke", "--cache", "cool"], ["--cache is 'cool'; allowed: hot, cold-weights, all-cold"]),
     ],
 )
 def test_mistakes_are_refused_in_one_line(

@@ -15,6 +15,7 @@ from convbench.data import arrays
 from convbench.driver import Kernel, kernel
 from convbench.kernels.layout import ALIGNMENT
 from convbench.kernels.threads import available
+from convbench.layouts import stored
 from convbench.spec import ConvSpec
 
 DTYPES = ("float32", "float64")
@@ -284,6 +285,18 @@ def test_phases_are_timed_in_their_order(name: str) -> None:
     blocks = run.blocks(layer.kernel.plan) if run.blocks else 1
     assert blocks >= 1
     assert set(seconds.values()) == {blocks}
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW16c"])
+def test_images_of_another_layout_are_converted_before_and_after(layout: str) -> None:
+    spec = ConvSpec((2, 16, 9, 9), (32, 16, 3, 3), layout=layout)
+    plain = spec.replace(layout="NCHW")
+    x, w, bias = arrays(plain)
+    out = np.full(spec.stored_output_shape, np.nan, spec.np_dtype)
+    layer = kernel(spec, "im2col", threads=1).prepare(w, bias)
+    seconds = layer.time_phases(stored(x, layout), Clock(), out)
+    assert seconds == {"convert": 2, **kernel(plain, "im2col", threads=1).prepare(w, bias).time_phases(x, Clock())}
+    assert np.array_equal(out, layer(stored(x, layout)))
 
 
 @by_algorithm

@@ -98,6 +98,16 @@ def test_the_rows_name_the_winner_of_our_own_and_who_ties_with_it(run: Path) -> 
     assert sorted(frame.loc[frame["own_tied"], "algorithm"]) == ["direct", "im2col"]
 
 
+def test_samples_beside_a_slow_probe_are_counted(tmp_path: Path) -> None:
+    problem = result()
+    problem.cells[0].series[0].beside = [1e-3, 1e-3, 2e-3, 1.9e-3, 1.1e-3]
+    SampleFile(tmp_path / "samples.json").add(problem)
+    frame = cells(tmp_path)
+    assert row(frame, "direct")["slowed"] == pytest.approx(2 / 5)
+    assert row(frame, "im2col")["slowed"] == 0
+    assert pd.isna(row(frame, "naive")["slowed"])
+
+
 def test_a_wrong_algorithm_never_wins(tmp_path: Path) -> None:
     problem = result()
     problem.cells[0].status, problem.cells[0].reason = "failed", "error 3e-2 exceeds the bound 2e-6"
@@ -185,12 +195,18 @@ def test_the_record_names_neither_host_nor_user_nor_directory(tmp_path: Path) ->
     assert not {"hostname", "python_executable", "command", "user"} & set(metadata)
 
 
-def test_the_environment_says_what_a_time_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_says_what_a_time_depends_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/somewhere/else")
+    for name, text in (("governor", "performance"), ("pages", "always [madvise] never"), ("isolated", "")):
+        (tmp_path / name).write_text(text)
+    files = ("governor", "pages", "isolated", "missing")
+    monkeypatch.setattr("convbench.bench.environment.SYSTEM", {name: tmp_path / name for name in files})
     facts = environment()
     assert facts["env_OPENBLAS_CORETYPE"] == "SkylakeX"
     assert "env_NUMBA_CACHE_DIR" not in facts
+    assert (facts["governor"], facts["pages"]) == ("performance", "madvise")
+    assert not {"isolated", "missing"} & set(facts)
     assert {"cpu_model_name", "cpu_count", "platform", "machine", "python_version", "numba_version"} <= set(facts)
     assert all(isinstance(value, str | int | float) for value in facts.values())
     assert " " in str(facts["blas"])

@@ -55,6 +55,12 @@ def test_rivals_are_not_remembered(tmp_path: Path) -> None:
     assert list(found) == ["naive"]
 
 
+def test_cold_caches_decide_nothing(tmp_path: Path) -> None:
+    cold = problem([cell("naive", 1e-3)])
+    cold.facts["cache"] = "cold-weights"
+    assert recorded(tmp_path, cold) == {}
+
+
 def test_a_comparison_of_some_decides_nothing(tmp_path: Path) -> None:
     assert recorded(tmp_path, problem([cell("naive", 1e-3)], everybody=False)) == {}
 

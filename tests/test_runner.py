@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_crew import NAMES, SMALL, World, measure
+from fake_crew import NAMES, SMALL, Event, World, measure
 
 from convbench.algorithm import UnknownAlgorithm
+from convbench.bench.orders import Job, Setup
 from convbench.bench.records import cells
 from convbench.bench.runner import Config, Progress, RunError, run
 from convbench.bench.samples import SampleFile
@@ -108,6 +110,46 @@ def test_an_edited_file_of_algorithms_is_not_mistaken_for_the_one_measured(
     assert world.setups != []
 
 
+def test_what_the_caches_hold_is_told_to_the_workers_recorded_and_kept_to(world: World, out: Path) -> None:
+    path = measure(world, out, problems=SMALL[:1], cache="all-cold", details=True)
+    assert {setup.cache for setup in world.setups} == {"all-cold"}
+    assert [(job.cache, job.details, job.scaling) for job in world.jobs] == [("all-cold", True, ())]
+    assert set(cells(path)["cache"]) == {"all-cold"}
+    assert cells(path)["repro"][0].endswith("--cache all-cold")
+    with pytest.raises(RunError, match="cache = all-cold, this one has hot"):
+        measure(world, out, problems=SMALL[:1])
+
+
+def test_scaling_is_told_to_the_workers_recorded_and_kept_to(world: World, out: Path) -> None:
+    path = measure(world, out, problems=SMALL[:1], threads=2, scaling=(1, 2))
+    assert [(job.threads, job.scaling) for job in world.jobs] == [(2, (1, 2))]
+    assert "--threads 1,2" in cells(path)["repro"][0]
+    with pytest.raises(RunError, match="scaled_on = 1 2, this one has none"):
+        measure(world, out, problems=SMALL[:1], threads=2)
+
+
+def test_what_a_worker_tells_of_a_cell_later_is_part_of_it(world: World, out: Path) -> None:
+    told = {"event": "facts", "algorithm": "direct", "facts": {"traced_bytes": 123, "phases": '{"pad": 0.5}'}}
+    launch = world.launch
+
+    def changed(setup: Setup) -> Any:
+        crew = launch(setup)
+        work = crew.work
+
+        def and_more(job: Job) -> Iterator[Event]:
+            *events, end = work(job)
+            yield from (*events, told, end)
+
+        crew.work = and_more
+        return crew
+
+    world.launch = changed  # type: ignore[method-assign]
+    frame = cells(measure(world, out, problems=SMALL[:1])).set_index("algorithm")
+    assert frame.loc["direct", "traced_bytes"] == 123
+    assert json.loads(frame.loc["direct", "phases"]) == {"pad": 0.5}
+    assert frame.loc["naive", "phases"] == ""
+
+
 def test_several_processes_are_several_runs_whose_rounds_do_not_mix(world: World, out: Path) -> None:
     path = measure(world, out, problems=SMALL[:1], processes=3)
     assert [job.seed for job in world.jobs] == [0, 1, 2]
@@ -154,6 +196,8 @@ def test_a_problem_of_two_suites_is_one_task() -> None:
         ({"budget": 0}, RunError, "budget is 0"),
         ({"threads": 0}, RunError, "threads 0"),
         ({"processes": 0}, RunError, "processes 0"),
+        ({"cache": "cool"}, RunError, "cache is 'cool'; allowed: hot, cold-weights, all-cold"),
+        ({"scaling": (1, 4)}, RunError, "its greatest must be threads = 1"),
         ({"contenders": ("dierct",)}, UnknownAlgorithm, "direct"),
     ],
 )

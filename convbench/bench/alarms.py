@@ -49,11 +49,14 @@ def _grouped(found: list[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def _serial(own: pd.DataFrame) -> Iterator[str]:
-    scaled = own[own["scaling"] != ""]
-    found = [
-        (row.algorithm, row.spec, alarm) for row in scaled.itertuples() if (alarm := gains(str(row.scaling))[-1].alarm)
-    ]
-    return _grouped(found)
+    most = [(row, gains(str(row.scaling))[-1]) for row in own[own["scaling"] != ""].itertuples()]
+    busy = [gain for _, gain in most if not gain.judged]
+    if busy:
+        yield (
+            f"the machine had no cores to give while {count(len(busy), 'cell')} of {len(most)} were timed on several "
+            "threads: whether they scale cannot be said"
+        )
+    yield from _grouped([(row.algorithm, row.spec, gain.alarm) for row, gain in most if gain.alarm])
 
 
 def _undeclared(own: pd.DataFrame) -> Iterator[str]:

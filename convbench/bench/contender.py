@@ -137,7 +137,7 @@ class Contender:
 
     def alone(self) -> Layer | None:
         """The layer on one thread, for its phases to be timed; None where the algorithm has none."""
-        if not isinstance(self._algorithm.run, Phases) or self.spec.layout != "NCHW":
+        if not isinstance(self._algorithm.run, Phases):
             return None
         return self.layer if self.facts["kernel_threads"] == 1 else self.on(1).layer
 

@@ -61,7 +61,7 @@ def phases(contender: Contender, clock: Clock) -> Facts:
 
 
 def _steps(layer: Layer, x: np.ndarray, clock: Clock) -> Facts:
-    out = np.empty(layer.kernel.spec.output_shape, layer.kernel.spec.np_dtype)
+    out = np.empty(layer.kernel.spec.stored_output_shape, layer.kernel.spec.np_dtype)
     layer.time_phases(x, clock, out)
     slowdowns, steps = [], []
     for _ in range(REPEATS):

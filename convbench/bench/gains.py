@@ -11,6 +11,8 @@ from convbench.bench.stats import Interval, median_interval, ratio_of_medians
 
 LEAST_PART = 0.25
 """A kernel that turns less than this part of the machine's own gain into speed does not scale."""
+GIVEN = 0.5
+"""A machine that gains less than this part of a core from each thread more was busy: nothing can be said."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,14 @@ class Gain:
         return self.gain.median / self.threads
 
     @property
+    def judged(self) -> bool:
+        """Whether the machine had the cores to give."""
+        return self.machine >= 1 + GIVEN * (self.threads - 1)
+
+    @property
     def alarm(self) -> str:
-        """Why this kernel, though planned for several threads, cannot be said to scale; "" if it does."""
-        if self.kernel_threads < 2 or self.gain.high >= 1 + LEAST_PART * (self.machine - 1):
+        """How this kernel, though planned for several threads, fails to scale; "" if it does or nothing can be said."""
+        if self.kernel_threads < 2 or not self.judged or self.gain.high >= 1 + LEAST_PART * (self.machine - 1):
             return ""
         return (
             f"{self.threads} threads are {self.gain.median:.2f}× as fast as one, where the machine gives "

@@ -21,6 +21,8 @@ from convbench.bench.scrub import scrub
 from convbench.machine import write_atomic
 
 PROBES = ("fma", "stream")
+STATUSES = ("ok", "weak test", "failed", "skipped", "crashed", "timed out", "hopeless", "out of budget")
+"""How a cell stands. weak test: right, but the data could not have caught an error; hopeless: too slow to be timed."""
 
 
 class RecordError(ValueError):
@@ -43,7 +45,7 @@ class Series:
 class Cell:
     """One algorithm on one problem.
 
-    ``status``: ok, weak test, failed, skipped, crashed, timed out, hopeless or out of budget.
+    ``status``: one of ``STATUSES``.
 
     ``facts``: the numbers of the record (compile_s, prepare_s, error, workspace_bytes …); ``series`` by process.
     """

@@ -82,6 +82,6 @@ def _run(name: str, specs: Sequence[ConvSpec]) -> list[tuple[Layer, np.ndarray]]
         layer = kernel.prepare(weight, bias)
         layer(x)
         ran = True
-        if isinstance(contender.run, Phases) and contender.run.fused and spec.layout == "NCHW":
+        if isinstance(contender.run, Phases) and contender.run.fused:
             fused.append((layer, x))
     return fused

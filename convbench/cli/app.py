@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from convbench import __version__
+from convbench.bench.orders import CACHES, HOT
 from convbench.cli.mistakes import Commands
 from convbench.cli.terminal import UserError
 
@@ -88,9 +89,7 @@ def bench(
         bool, typer.Option("--peers", help="Also the rivals that need packages of their own, such as torch.")
     ] = False,
     batch: Batch = None,
-    cache: Annotated[
-        str, typer.Option(metavar="hot|cold-weights|all-cold", help="What a call finds in the caches.")
-    ] = "hot",
+    cache: Annotated[str, typer.Option(metavar="|".join(CACHES), help="What a call finds in the caches.")] = HOT,
     details: Annotated[
         bool, typer.Option("--details", help="Phases and memory of all, not only in 3% of the time.")
     ] = False,
@@ -112,6 +111,8 @@ def bench(
     from convbench.cli import benchmark
     from convbench.cli.terminal import threads_in
 
+    if cache not in CACHES:
+        raise UserError(f"--cache is {cache!r}; allowed: {', '.join(CACHES)}")
     directory = out or benchmark.fresh_directory()
     asked = benchmark.Request(
         problems or ["default"],

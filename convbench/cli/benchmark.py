@@ -79,8 +79,8 @@ class Request:
 
 def run(asked: Request) -> bool:
     """Measure, write the report, tell and remember who won; False if one of ours was wrong or crashed."""
-    for count in asked.threads:
-        checked_limits(count)
+    for threads in asked.threads:
+        checked_limits(threads)
     theirs = register_files(asked.files)
     config = runner.Config(
         problems=[batched(problem, asked.batch) for text in asked.problems for problem in suites.resolve(text)],
