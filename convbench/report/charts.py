@@ -7,14 +7,16 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import altair as alt
 import pandas as pd
 import vl_convert
 
-from convbench.report import bars, curves, findings, maps
+from convbench.report import bars, costs, crossover, curves, findings, maps, networks, pareto, regret, roofline
 from convbench.report.palette import THEME, Style, styles
-from convbench.report.problems import PROBLEM, sweeps
+from convbench.report.problems import KEY, PROBLEM, sweeps
+from convbench.report.shown import Shown
 from convbench.report.tables import class_table, geometric_mean
 from convbench.units import ratio
 
@@ -27,12 +29,16 @@ BASELINES = ("im2col", "naive")
 
 @dataclass(frozen=True)
 class Figure:
-    """One chart: file name without suffix, section of the page, what it shows in words, and its declaration."""
+    """One chart: file name without suffix, section of the page, what it shows in words, and its declaration.
+
+    text: the same as a table of strings, for those who cannot see it; None where a table of the page says it.
+    """
 
     name: str
     section: str
     words: str
-    chart: alt.LayerChart
+    chart: alt.TopLevelMixin
+    text: Shown | None = None
 
 
 def _plain(text: str) -> str:
@@ -65,6 +71,48 @@ def _overview(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) ->
     if (cells.loc[cells["time"].notna(), "error"] > 0).any():
         title = "Which algorithms trade accuracy for speed?"
         yield Figure("error", "error", title, curves.error_chart(cells, looks, title))
+
+
+def _wholes(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Charts over all problems that have a module of their own: machine, selector, compiler."""
+    for found in crossover.winner_maps(winners):
+        title = f"{found.words}: {findings.shares(found)}"
+        name = f"winners_{_plain(found.kind)}_{found.across}_{found.upright}"
+        yield Figure(name, "crossover", title, crossover.map_chart(found, looks, title), crossover.map_text(found))
+    points = roofline.roofline_table(cells, winners)
+    for dtype, roof in roofline.roofs(cells).items():
+        mine = points[points["dtype"] == dtype]
+        title = findings.under_the_roof(mine, roof, dtype)
+        chart = roofline.roofline_chart(mine, roof, looks, title)
+        yield Figure(f"roofline_{dtype}", "roofline", title, chart, roofline.roofline_text(mine))
+    regrets = regret.regret_table(cells)
+    if len(regrets):
+        summary = regret.regret_summary(regrets, winners)
+        title = findings.lost(summary)
+        yield Figure("regret", "regret", title, regret.regret_chart(regrets, summary, looks, title))
+    once = costs.cost_table(cells)
+    if (once["compile_s"] > 0).any():
+        compiled, loaded = (findings.between(once[cost]) for cost in ("compile_s", "cache_load_s"))
+        title = f"Compiling an algorithm takes {compiled}, loading it {loaded}"
+        yield Figure("costs", "costs", title, costs.cost_chart(once, looks, title))
+
+
+def _networks(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Totals of each network."""
+    totals = networks.network_table(cells, winners, regret.regret_table(cells))
+    for suite, rows in totals[~totals["partial"]].groupby("suite", sort=False):
+        title = findings.whole(str(suite), rows)
+        chart = networks.network_chart(rows, looks, int(rows["of"].iloc[0]), title)
+        yield Figure(f"network_{_plain(str(suite))}", "networks", title, chart)
+
+
+def _fronts(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Speed, error and memory, a panel per problem."""
+    front = pareto.front_table(cells)
+    for name, suite, rows in _parts(winners):
+        if len(mine := front.merge(rows[KEY])):
+            title = findings.traded(suite, mine)
+            yield Figure(f"pareto_{name}", "pareto", title, pareto.pareto_chart(mine, rows, looks, title))
 
 
 def _suites(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
@@ -101,8 +149,10 @@ def figures(cells: pd.DataFrame, winners: pd.DataFrame) -> list[Figure]:
     last = Figure("applicability", "applicability", title, maps.applicability_map(cells, looks, title))
     if not (winners["winner"] != "").any():
         return [last]
-    overview = _overview(cells.drop_duplicates([*PROBLEM, "algorithm"]), winners.drop_duplicates(PROBLEM), looks)
-    return [*overview, *_suites(cells, winners, looks), *_sweeps(cells, winners, looks), last]
+    once = cells.drop_duplicates([*PROBLEM, "algorithm"]), winners.drop_duplicates(PROBLEM)
+    overall = [part(*once, looks) for part in (_overview, _wholes)]
+    each = [part(cells, winners, looks) for part in (_suites, _sweeps, _fronts, _networks)]
+    return [*chain.from_iterable([*overall, *each]), last]
 
 
 def svg(figure: Figure) -> str:
