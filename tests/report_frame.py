@@ -88,7 +88,7 @@ def _cell(problem: Problem, name: str, rng: np.random.Generator) -> dict[str, ob
     suite, label, spec, weights = problem
     _, executed, error = EFFICIENCY[name]
     cell: dict[str, object] = {
-        **{"suite": suite, "spec": str(spec), "problem_name": label, "repeats": 1, "weights": weights},
+        **{"suite": suite, "spec": str(spec), "problem_name": label, "repeats": spec.repeats, "weights": weights},
         **{"algorithm": name, "peer": name in PEERS, "status": "ok", "reason": "", "threads": 1, "cache": "hot"},
         **{"compile_s": rng.uniform(0.3, 4), "cache_load_s": rng.uniform(0.01, 0.3), "first_s": np.nan},
         **{"prepare_s": rng.uniform(1e-5, 1e-3), "workspace_bytes": spec.min_bytes // 3},

@@ -25,6 +25,8 @@ __all__ = ["Figure", "figures", "png", "svg"]
 ROWS = 32
 """The most problems in one chart; longer suites are drawn in parts of equal length."""
 BASELINES = ("im2col", "naive")
+VEGA = "https://vega.github.io/vega-datasets/"
+"""What Vega puts before a link within the page."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def figures(cells: pd.DataFrame, winners: pd.DataFrame) -> list[Figure]:
 def svg(figure: Figure) -> str:
     """The chart as SVG text. Nothing is fetched: data and theme are in the declaration."""
     spec = figure.chart.to_dict(validate=False)
-    return vl_convert.vegalite_to_svg(spec, config=THEME, allowed_base_urls=[])
+    return vl_convert.vegalite_to_svg(spec, config=THEME, allowed_base_urls=[]).replace(f"{VEGA}#", "#")
 
 
 def png(drawn: str) -> bytes:

@@ -223,7 +223,7 @@ def whole(suite: str, rows: pd.DataFrame) -> str:
     peers = rows[rows["peer"].astype(bool)]
     beside = f", {peers['algorithm'].iloc[0]} {seconds(peers['seconds'].iloc[0])}" if len(peers) else ""
     layers = count(int(first["occurrences"]), "measured layer")
-    return f"{suite}, {layers}: {seconds(first['seconds'])} with the fastest of ours on each{beside}"
+    return f"{suite}, {layers}: {seconds(first['seconds'])} with our winner of each{beside}"
 
 
 def along(sweep: Sweep, winners: pd.DataFrame) -> str:

@@ -19,7 +19,7 @@ from convbench.units import count, percent, rate, ratio, seconds
 
 __all__ = ["BEST", "network_chart", "network_table", "network_text"]
 
-BEST = "fastest of ours per layer"
+BEST = "our winner of each layer"
 CHOSEN = "auto, by its cost model"
 WIDTH, ROW = 460, 24
 LEAST = 0.8
@@ -62,11 +62,12 @@ def network_table(cells: pd.DataFrame, winners: pd.DataFrame, regrets: pd.DataFr
     table = pd.DataFrame(rows, columns=columns)
     table = table[(table["share"] >= LEAST) & ((table["algorithm"] != CHOSEN) | (table["layers"] == table["of"]))]
     table["partial"] = table["layers"] < table["of"]
-    order = {suite: i for i, suite in enumerate(_networks(cells))}
-    keys = table["suite"].map(order)
-    return (
-        table.assign(place=keys).sort_values(["place", "partial", "seconds"], ignore_index=True).drop(columns="place")
-    )
+    ranks = {
+        "place": table["suite"].map({suite: i for i, suite in enumerate(_networks(cells))}),
+        "later": table["algorithm"] != BEST,
+    }
+    order = ["place", "later", "partial", "seconds"]
+    return table.assign(**ranks).sort_values(order, ignore_index=True).drop(columns=list(ranks))
 
 
 def network_text(table: pd.DataFrame) -> Shown:
@@ -75,10 +76,7 @@ def network_text(table: pd.DataFrame) -> Shown:
         *(Column("network", "suite"), Column("contender", "algorithm"), Column("layers", "layers", str)),
         *(Column("of", "of", str), Column("of the flop", "share", percent), Column("time", "seconds", seconds)),
         *(Column("from", "low", seconds), Column("to", "high", seconds)),
-        *(
-            Column("nominal", "flops", partial(rate, unit="flop/s")),
-            Column("÷ the fastest of each layer", "behind", ratio),
-        ),
+        *(Column("nominal", "flops", partial(rate, unit="flop/s")), Column("÷ our winners", "behind", ratio)),
     )
     return Shown(table, columns)
 
@@ -97,7 +95,7 @@ def network_chart(table: pd.DataFrame, looks: Sequence[Style], layers: int, titl
         base.mark_rule(strokeWidth=1.5, color=INK).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=y),
         right(bars[["algorithm", "text"]], y, WIDTH),
         title=title,
-        subtitle=f"{count(layers, 'different layer')}, each as often as it occurs; line: sum of the intervals' ends; ×: over the first",
+        subtitle=f"{count(layers, 'different layer')}; line: sum of the ends of the intervals; ×: over the first",
         width=WIDTH,
         height=ROW * len(bars),
     )

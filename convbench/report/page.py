@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -40,6 +41,11 @@ class Report:
     winners: pd.DataFrame
     drawn: Sequence[tuple[Figure, str]]
     environment: Mapping[str, str | int | float]
+
+    @cached_property
+    def context(self) -> dict[str, Any]:
+        """What both templates read."""
+        return _context(self)
 
 
 def _code(text: str) -> Markup:
@@ -96,10 +102,11 @@ def _tables(cells: pd.DataFrame, winners: pd.DataFrame) -> dict[str, tuple[str, 
 
 
 def _context(report: Report) -> dict[str, Any]:
-    """What both templates read."""
     once = report.winners.drop_duplicates(PROBLEM)
     cells = report.cells.drop_duplicates([*PROBLEM, "algorithm"])
     labelled = report.cells.merge(report.winners[[*KEY, "label"]], on=KEY)
+    front = pareto.front_table(report.cells).merge(report.winners[[*KEY, "label"]], on=KEY)
+    front = front[front["on_front"]]
     by_section = groupby(sorted(report.drawn, key=lambda drawn: drawn[0].section), key=lambda drawn: drawn[0].section)
     return {
         "name": report.name,
@@ -114,7 +121,8 @@ def _context(report: Report) -> dict[str, Any]:
         "statuses": [status for status in STATUSES if status in set(report.cells["status"])],
         "suites": list(dict.fromkeys(report.winners["suite"])),
         "tables": _tables(report.cells, report.winners),
-        "front": pareto.front_text(pareto.front_table(report.cells), report.winners),
+        "fronts": [list(group.itertuples(index=False)) for _, group in front.groupby(KEY, sort=False)],
+        "front": pareto.front_text(front),
         "sections": SECTIONS,
         "figures": {section: list(drawn) for section, drawn in by_section},
         "machine": {key: value for key, value in sorted(report.environment.items()) if key not in PER_PROBLEM},
@@ -123,17 +131,14 @@ def _context(report: Report) -> dict[str, Any]:
 
 def html(report: Report) -> str:
     """The page: inline SVG, style and script; nothing is loaded from anywhere."""
-    context = _context(report)
-    front = pareto.front_table(report.cells).merge(report.winners[[*KEY, "label"]], on=KEY)
-    groups = front[front["on_front"]].groupby(KEY, sort=False)
-    context["fronts"] = [list(group.itertuples(index=False)) for _, group in groups]
-    context["figures"] = {
+    context = report.context
+    figures = {
         section: [(figure, _inline(figure, svg)) for figure, svg in drawn]
         for section, drawn in context["figures"].items()
     }
-    return _environment().get_template("page.html.j2").render(context, dark=DARK, font=FONT)
+    return _environment().get_template("page.html.j2").render(context | {"figures": figures}, dark=DARK, font=FONT)
 
 
 def markdown(report: Report) -> str:
     """The report as Markdown, with the charts as pictures beside it."""
-    return _environment().get_template("report.md.j2").render(_context(report))
+    return _environment().get_template("report.md.j2").render(report.context)

@@ -25,6 +25,8 @@ __all__ = ["chosen", "front_table", "front_text", "half_the_error", "pareto_char
 PANEL, COLUMNS = (225, 130), 4
 SHOWN = 30.0
 """Panels show contenders up to this many times slower than the fastest."""
+EXACT = 1e-9
+"""Where errors of zero are drawn if there is no other."""
 ASPECTS = ["time", "error", "workspace_bytes"]
 
 
@@ -57,7 +59,7 @@ def chosen(front: pd.DataFrame, max_error: float = np.inf, workspace: float = np
 
 
 def half_the_error(front: pd.DataFrame) -> pd.Series:
-    """Per problem where it can be had: time of the fastest with half of the winner's error or less, over the winner's."""
+    """Per problem where it can be had: time of the fastest with half of the winner's error, over the winner's."""
     winner = front.drop_duplicates(KEY).set_index(KEY)[["error", "best_ratio"]].add_prefix("first_")
     table = front[front["on_front"]].join(winner, on=KEY)
     halved = table[table["error"] <= table["first_error"] / 2].drop_duplicates(KEY)
@@ -68,9 +70,9 @@ def _point(row: Any) -> str:
     return f"{row.algorithm} {seconds(row.time)}, {scientific(row.error)}, {size(row.workspace_bytes)}"
 
 
-def front_text(front: pd.DataFrame, winners: pd.DataFrame) -> Shown:
-    """One row per problem: the contenders of its front in words, the winner first, then by time."""
-    table = front[front["on_front"]].merge(winners[[*KEY, "label"]], on=KEY)
+def front_text(front: pd.DataFrame) -> Shown:
+    """One row per problem: what is on its front, in words; `front` with the problems' label."""
+    table = front[front["on_front"]].copy()
     table["point"] = [_point(row) for row in table.itertuples(index=False)]
     joined = table.groupby([*KEY, "label"], sort=False)["point"].agg("; ".join).reset_index()
     columns = Column("problem", "label"), Column("suite", "suite"), Column("algorithm time, error, workspace", "point")
@@ -81,8 +83,8 @@ def pareto_chart(front: pd.DataFrame, rows: pd.DataFrame, looks: Sequence[Style]
     """A panel per problem: error against time over the fastest's; area workspace; filled: on the front of all three."""
     width, height = PANEL
     points = front[front["best_ratio"] <= SHOWN].merge(rows[[*KEY, "label"]], on=KEY)
-    floor = points.loc[points["error"] > 0, "error"].min() / 2
-    points["error"] = points["error"].clip(lower=floor)
+    inexact = points.loc[points["error"] > 0, "error"]
+    points["error"] = points["error"].clip(lower=inexact.min() / 2 if len(inexact) else EXACT)
     points["side"] = np.log2(1 + points["workspace_bytes"] / 4096)
     points = dress(points[["label", "algorithm", "best_ratio", "error", "side", "on_front"]], looks)
     points["fill"] = points["colour"].where(points["on_front"], "transparent")

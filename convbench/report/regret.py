@@ -104,7 +104,7 @@ def regret_chart(table: pd.DataFrame, summary: pd.DataFrame, looks: Sequence[Sty
         ticks.mark_tick(thickness=3, size=20, color=INK, opacity=1).encode(x=alt.X("mean:Q"), y=y),
         right(means[["rule", "text"]], y, WIDTH),
         title=title,
-        subtitle="dot: a problem, coloured as what the rule took; hollow: hopeless there; bar and number: geometric mean",
+        subtitle="dot: a problem, coloured as what was taken; hollow: hopeless there; bar and number: geometric mean",
         width=WIDTH,
         height=ROW * len(summary),
     )

@@ -144,7 +144,7 @@ def roofline_chart(table: pd.DataFrame, roof: Roof, looks: Sequence[Style], titl
         *layers,
         title=title,
         subtitle=[
-            "marker: flop of the direct sum per second; stem: down to those that the algorithm executes; hollow: best peer",
+            "marker: flop of the direct sum per second; stem: to those that the algorithm executes; hollow: best peer",
             "lines: what the probes beside the samples reached, median, and the middle 80% of problems as a pale band",
         ],
         width=WIDTH,
