@@ -33,6 +33,10 @@ EFFICIENCY = {  # algorithm -> (part of the peak on large problems, executed par
     "torch_channels_last_prepacked": (0.72, 1.0, 2e-7),
 }
 PEERS = ("scipy_oaconvolve", "torch_conv2d", "torch_channels_last_prepacked")
+SCALING = (
+    '{"threads": [1, 2], "kernel_threads": [1, 2], "seconds": [[2.0, 2.2, 2.1, 2.0, 2, 2], [1.0, 1.1, 1.1, 1.0, 1, 1]],'
+    ' "probe": [[1e-3, 1e-3], [1e-3, 1e-3]], "busy": [1.0, 1.9]}'
+)
 Problem = tuple[str, str, ConvSpec, str]
 
 
@@ -93,6 +97,8 @@ def _cell(problem: Problem, name: str, rng: np.random.Generator) -> dict[str, ob
         **{"compile_s": rng.uniform(0.3, 4), "cache_load_s": rng.uniform(0.01, 0.3), "first_s": np.nan},
         **{"prepare_s": rng.uniform(1e-5, 1e-3), "workspace_bytes": spec.min_bytes // 3},
         **{"error": error * rng.lognormal(0, 0.3), "bound": 10 * error, "relative_error": 2 * error},
+        **{"traced_bytes": 1000, "resident_bytes": 4096, "cold_bytes": np.nan, "slowed": 0.0},
+        **{"phases": "", "phases_slowdown": np.nan, "scaling": ""},
         **{"flop": spec.flop, "executed_flop": spec.flop * executed, "min_bytes": spec.min_bytes},
         **{"rounds": 25, "ndim": spec.ndim, "repro": f"convbench bench --algorithms {name} '{spec}'"},
     }
@@ -146,6 +152,9 @@ def frame(chosen: list[Problem] | None = None, seed: int = 0) -> pd.DataFrame:
     ran = cells.index[cells["status"] == "ok"]
     for at, (status, reason) in zip(ran[3::7], TROUBLES, strict=False):
         cells.loc[at, ["status", "reason"]] = (status, reason)
+    stepped = cells["algorithm"].str.startswith(("winograd", "im2col")) & cells["time"].notna()
+    cells.loc[stepped, ["phases", "phases_slowdown"]] = ['{"transform": 2e-4, "multiply": 6e-4, "inverse": 2e-4}', 1.25]
+    cells.loc[cells["algorithm"].isin(["direct", "fft"]) & cells["time"].notna(), "scaling"] = SCALING
     groups = cells.groupby(["suite", "spec", "weights"], sort=False)
     return pd.concat([_rank(group) for _, group in groups], ignore_index=True)[list(COLUMNS)]
 

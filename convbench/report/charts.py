@@ -13,7 +13,20 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from convbench.report import bars, costs, crossover, curves, findings, maps, networks, pareto, regret, roofline
+from convbench.report import (
+    bars,
+    costs,
+    crossover,
+    curves,
+    findings,
+    maps,
+    networks,
+    pareto,
+    phases,
+    regret,
+    roofline,
+    scaling,
+)
 from convbench.report.palette import THEME, Style, styles
 from convbench.report.problems import KEY, PROBLEM, sweeps
 from convbench.report.shown import Shown
@@ -99,6 +112,18 @@ def _wholes(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> I
         yield Figure("costs", "costs", title, costs.cost_chart(once, looks, title))
 
 
+def _details(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Phases and threads, where the run asked for them."""
+    told = phases.phase_table(cells, winners)
+    if len(told):
+        title = findings.longest_phases(told)
+        yield Figure("phases", "phases", title, phases.phase_chart(told, looks, title))
+    scaled = scaling.scaling_table(cells, winners)
+    if len(scaled):
+        title = findings.gained(scaled)
+        yield Figure("scaling", "scaling", title, scaling.scaling_chart(scaled, looks, title))
+
+
 def _networks(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
     """Totals of each network."""
     totals = networks.network_table(cells, winners, regret.regret_table(cells))
@@ -152,7 +177,7 @@ def figures(cells: pd.DataFrame, winners: pd.DataFrame) -> list[Figure]:
     if not (winners["winner"] != "").any():
         return [last]
     once = cells.drop_duplicates([*PROBLEM, "algorithm"]), winners.drop_duplicates(PROBLEM)
-    overall = [part(*once, looks) for part in (_overview, _wholes)]
+    overall = [part(*once, looks) for part in (_overview, _wholes, _details)]
     each = [part(cells, winners, looks) for part in (_suites, _sweeps, _fronts, _networks)]
     return [*chain.from_iterable([*overall, *each]), last]
 

@@ -16,7 +16,20 @@ from convbench.report.tables import geometric_mean
 from convbench.units import count, percent, rate, ratio, seconds
 
 __all__ = [
-    *("ahead", "along", "answer", "between", "details", "lost", "most_wins", "shares", "span", "traded"),
+    *(
+        "ahead",
+        "along",
+        "answer",
+        "between",
+        "details",
+        "gained",
+        "longest_phases",
+        "lost",
+        "most_wins",
+        "shares",
+        "span",
+        "traded",
+    ),
     *("under_the_roof", "whole"),
 ]
 
@@ -214,6 +227,23 @@ def traded(suite: str, front: pd.DataFrame) -> str:
     mean = ratio(geometric_mean(costs))
     return (
         f"{suite}: half of the winner's error costs {mean} its time (to be had on {len(costs)} of {problems} problems)"
+    )
+
+
+def longest_phases(told: pd.DataFrame) -> str:
+    """The phase that takes most, over all cells of `phases.phase_table`."""
+    cells = len(told.drop_duplicates([*KEY, "algorithm"]))
+    shares = (told.groupby("phase")["share"].sum() / cells).sort_values(ascending=False)
+    longest, part = str(shares.index[0]).capitalize(), percent(shares.iloc[0])
+    return f"{longest} takes {part} of the time, the mean of {count(cells, 'cell')}"
+
+
+def gained(scaled: pd.DataFrame) -> str:
+    """What the most threads bring, over all cells of `scaling.scaling_table`, beside the machine's own gain."""
+    most = scaled[scaled["threads"] == scaled["threads"].max()]
+    gain, machine = (ratio(geometric_mean(most[name])) for name in ("gain", "machine"))
+    return (
+        f"{count(int(most['threads'].iloc[0]), 'thread')} are {gain} as fast as one; the machine itself gains {machine}"
     )
 
 

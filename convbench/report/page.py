@@ -14,7 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from convbench import units
-from convbench.report import costs, findings, networks, pareto, regret
+from convbench.bench.alarms import alarms
+from convbench.report import costs, findings, networks, pareto, phases, regret, scaling
 from convbench.report.charts import Figure
 from convbench.report.maps import STATUSES
 from convbench.report.palette import DARK, FONT
@@ -96,6 +97,8 @@ def _tables(cells: pd.DataFrame, winners: pd.DataFrame) -> dict[str, tuple[str, 
     found = {
         "regret": ("", regret.regret_text(regret.regret_summary(regrets, winners))),
         "costs": (costs.paid_back(even), costs.break_even_text(even)),
+        "phases": ("", phases.phase_text(phases.phase_table(*once))),
+        "scaling": ("", scaling.scaling_text(scaling.scaling_table(*once))),
         "networks": ("", networks.network_text(networks.network_table(cells, winners, regrets))),
     }
     return {section: (said, table) for section, (said, table) in found.items() if len(table.frame)}
@@ -105,6 +108,7 @@ def _context(report: Report) -> dict[str, Any]:
     once = report.winners.drop_duplicates(PROBLEM)
     cells = report.cells.drop_duplicates([*PROBLEM, "algorithm"])
     labelled = report.cells.merge(report.winners[[*KEY, "label"]], on=KEY)
+    labelled["inside"] = labelled[["traced_bytes", "resident_bytes"]].max(axis=1)
     front = pareto.front_table(report.cells).merge(report.winners[[*KEY, "label"]], on=KEY)
     front = front[front["on_front"]]
     by_section = groupby(sorted(report.drawn, key=lambda drawn: drawn[0].section), key=lambda drawn: drawn[0].section)
@@ -112,6 +116,7 @@ def _context(report: Report) -> dict[str, Any]:
         "name": report.name,
         "answer": findings.answer(cells, once),
         "details": findings.details(once),
+        "alarms": alarms(report.cells, report.environment),
         "classes": list(class_winners(once).itertuples(index=False)),
         "winners": list(report.winners.itertuples(index=False)),
         "winner_text": winner_text(report.winners),

@@ -53,6 +53,17 @@ SECTIONS = {
         "call, that it was not timed. out of budget: the time was over before its turn; a larger budget measures it. "
         "failed: its result is wrong. weak test: the data could not have caught an error.",
     ),
+    "phases": (
+        "Phases",
+        "Where the time of a call goes, of the algorithms that run in steps: timed in a variant that takes one step at "
+        "a time, on one thread. Ordinary runs fuse steps or run blocks through all of them, which is what stepping "
+        "slows down.",
+    ),
+    "scaling": (
+        "Threads",
+        "Every contender on several numbers of threads, in rounds of its own, beside a multiply-add kernel on as many: "
+        "what that gains is what the machine had to give. An alarm names the kernels that gain far less.",
+    ),
     "costs": (
         "Compiler and break-even",
         "A kernel is compiled once per machine, loaded from the cache once per process, prepared once per filter bank; "
