@@ -68,7 +68,7 @@ class WinnerMap:
 
     def thresholds(self) -> list[tuple[float, float, float, float]]:
         """Line segments (x, y, x2, y2) in units of cells where neighbours have no winner in common."""
-        lines = []
+        lines: list[tuple[float, float, float, float]] = []
         for (i, j), cell in self.cells.items():
             for other, line in (((i + 1, j), (i + 1, j, i + 1, j + 1)), ((i, j + 1), (i, j + 1, i + 1, j + 1))):
                 if other in self.cells and not cell.shared & self.cells[other].shared:

@@ -116,7 +116,7 @@ def _context(report: Report) -> dict[str, Any]:
         "name": report.name,
         "answer": findings.answer(cells, once),
         "details": findings.details(once),
-        "alarms": alarms(report.cells, report.environment),
+        "alarms": alarms(report.cells, dict(report.environment)),
         "classes": list(class_winners(once).itertuples(index=False)),
         "winners": list(report.winners.itertuples(index=False)),
         "winner_text": winner_text(report.winners),

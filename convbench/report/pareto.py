@@ -32,9 +32,9 @@ ASPECTS = ["time", "error", "workspace_bytes"]
 
 def _front(points: np.ndarray) -> np.ndarray:
     """Which rows are on the front: no other row is at most as large in every column and smaller in one."""
-    at_most = (points[:, None] >= points[None]).all(axis=2)
-    less = (points[:, None] > points[None]).any(axis=2)
-    return ~(at_most & less).any(axis=1)
+    each, other = points[:, None], points[None]
+    beaten = np.all(each >= other, axis=2) & np.any(each > other, axis=2)
+    return ~np.any(beaten, axis=1)
 
 
 def front_table(cells: pd.DataFrame) -> pd.DataFrame:

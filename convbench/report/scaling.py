@@ -78,7 +78,7 @@ def scaling_chart(table: pd.DataFrame, looks: Sequence[Style], title: str) -> al
             x=alt.value(WIDTH + 26), y=key, text=alt.Text("text:N")
         ),
         title=title,
-        subtitle="geometric means over problems; grey: the multiply-add probe beside them; dashed: number of threads",
+        subtitle="geometric means over problems; grey: the multiply-add probe's; dashed: number of threads",
         width=WIDTH,
         height=HEIGHT,
     )  # fmt: skip
