@@ -122,6 +122,7 @@ def _context(report: Report) -> dict[str, Any]:
         "winner_text": winner_text(report.winners),
         "algorithms": list(algorithm_table(cells, once).itertuples(index=False)),
         "reasons": list(reason_table(cells).itertuples(index=False)),
+        "measured": bool(labelled["inside"].notna().any()),
         "cells": list(labelled.itertuples(index=False)),
         "statuses": [status for status in STATUSES if status in set(report.cells["status"])],
         "suites": list(dict.fromkeys(report.winners["suite"])),

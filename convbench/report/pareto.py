@@ -15,7 +15,7 @@ import pandas as pd
 
 from convbench.report.curves import POWER, times_axis
 from convbench.report.layout import LogAxis
-from convbench.report.palette import GRID, Style, dress, keys
+from convbench.report.palette import GRID, INK, Style, dress, keys
 from convbench.report.problems import KEY
 from convbench.report.shown import Column, Shown
 from convbench.units import scientific, seconds, size
@@ -108,7 +108,7 @@ def pareto_chart(front: pd.DataFrame, rows: pd.DataFrame, looks: Sequence[Style]
         )
         .properties(width=width, height=height, view=alt.ViewConfig(stroke=GRID))
     )  # fmt: skip
-    header = alt.Header(title=None, labelFontSize=11, labelLimit=width + 30, labelAnchor="start", labelPadding=3)
+    header = alt.Header(title=None, labelFontSize=11, labelColor=INK, labelLimit=width + 30, labelAnchor="start", labelPadding=3)
     facet = alt.Facet("label:N", sort=list(rows["label"]), header=header)
     subtitle = [
         "hollow: another one is at most as slow, as wrong and as large; filled: none is, so it is the best choice for "
