@@ -1,5 +1,7 @@
 """Sessions: ``nox -s bench`` (the benchmark), ``nox -s tests``, and what a developer runs beside them."""
 
+import shutil
+
 import nox
 
 nox.options.reuse_existing_virtualenvs = True
@@ -24,7 +26,7 @@ def bench_peers(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The fast tests, on two processes that share one cache of compiled kernels."""
     session.install("-e", ".[dev]")
-    session.run("pytest", "-n", "2", "-m", "not slow", *session.posargs)
+    session.run("pytest", "-n", "2", "-m", "not slow and not browser", *session.posargs)
 
 
 @nox.session
@@ -32,6 +34,16 @@ def tests_slow(session: nox.Session) -> None:
     """The tests that take minutes."""
     session.install("-e", ".[dev]")
     session.run("pytest", "-n", "2", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The report in a real browser: Chromium, headless and without a network. Debian's package is `chromium`."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        session.skip("no Chromium here: apt-get install chromium, then nox -s browser")
+    session.install("-e", ".[browser]")
+    session.run("pytest", "-m", "browser", *session.posargs, env={"CHROMIUM": str(chromium)})
 
 
 @nox.session

@@ -33,6 +33,10 @@ EFFICIENCY = {  # algorithm -> (part of the peak on large problems, executed par
     "torch_channels_last_prepacked": (0.72, 1.0, 2e-7),
 }
 PEERS = ("scipy_oaconvolve", "torch_conv2d", "torch_channels_last_prepacked")
+SCALING = (
+    '{"threads": [1, 2], "kernel_threads": [1, 2], "seconds": [[2.0, 2.2, 2.1, 2.0, 2, 2], [1.0, 1.1, 1.1, 1.0, 1, 1]],'
+    ' "probe": [[1e-3, 1e-3], [1e-3, 1e-3]], "busy": [1.0, 1.9]}'
+)
 Problem = tuple[str, str, ConvSpec, str]
 
 
@@ -88,7 +92,7 @@ def _cell(problem: Problem, name: str, rng: np.random.Generator) -> dict[str, ob
     suite, label, spec, weights = problem
     _, executed, error = EFFICIENCY[name]
     cell: dict[str, object] = {
-        **{"suite": suite, "spec": str(spec), "problem_name": label, "repeats": 1, "weights": weights},
+        **{"suite": suite, "spec": str(spec), "problem_name": label, "repeats": spec.repeats, "weights": weights},
         **{"algorithm": name, "peer": name in PEERS, "status": "ok", "reason": "", "threads": 1, "cache": "hot"},
         **{"compile_s": rng.uniform(0.3, 4), "cache_load_s": rng.uniform(0.01, 0.3), "first_s": np.nan},
         **{"prepare_s": rng.uniform(1e-5, 1e-3), "workspace_bytes": spec.min_bytes // 3},
@@ -148,6 +152,9 @@ def frame(chosen: list[Problem] | None = None, seed: int = 0) -> pd.DataFrame:
     ran = cells.index[cells["status"] == "ok"]
     for at, (status, reason) in zip(ran[3::7], TROUBLES, strict=False):
         cells.loc[at, ["status", "reason"]] = (status, reason)
+    stepped = cells["algorithm"].str.startswith(("winograd", "im2col")) & cells["time"].notna()
+    cells.loc[stepped, ["phases", "phases_slowdown"]] = ['{"transform": 2e-4, "multiply": 6e-4, "inverse": 2e-4}', 1.25]
+    cells.loc[cells["algorithm"].isin(["direct", "fft"]) & cells["time"].notna(), "scaling"] = SCALING
     groups = cells.groupby(["suite", "spec", "weights"], sort=False)
     return pd.concat([_rank(group) for _, group in groups], ignore_index=True)[list(COLUMNS)]
 

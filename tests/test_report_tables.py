@@ -52,7 +52,7 @@ def test_ties_are_named_and_the_margin_is_to_the_first_that_is_not_tied() -> Non
 def test_a_noisy_run_says_so() -> None:
     steady, noisy = (contest(FIRST | {"rounds": 6, "time_low": low, "time_high": 2 - low}) for low in (0.99, 0.7))
     assert "busy" not in " ".join(findings.answer(steady, winner_table(steady)))
-    assert "±30.0%. The machine was busy" in " ".join(findings.answer(noisy, winner_table(noisy)))
+    assert "±30.0%, so the machine was busy" in " ".join(findings.answer(noisy, winner_table(noisy)))
 
 
 @pytest.mark.parametrize(("first", "predicted"), [(50.0, 1.0), (np.nan, 50.0)])

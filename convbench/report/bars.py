@@ -15,28 +15,28 @@ from convbench.report.problems import KEY
 from convbench.report.tables import geometric_mean, with_ratios
 from convbench.units import percent, ratio
 
-__all__ = ["peak_chart", "speedup_chart", "winner_speedup_chart"]
+__all__ = ["mark", "peak_chart", "right", "rows_of", "speedup_chart", "winner_speedup_chart"]
 
 WIDTH, ROW = 520, 22
 
 
-def _rows(names: Sequence[str], field: str) -> alt.Y:
+def rows_of(names: Sequence[str], field: str) -> alt.Y:
     """One row per name, in the order given."""
     axis = alt.Axis(title=None, ticks=False, domain=False, labelPadding=8)
     return alt.Y(f"{field}:N", sort=list(dict.fromkeys(names)), axis=axis)
 
 
-def _mark(at: float, **options: Any) -> alt.Chart:
+def mark(at: float, **options: Any) -> alt.Chart:
     """A vertical line at a value of the x axis."""
     return alt.Chart(pd.DataFrame({"x": [at]})).mark_rule(color=INK, strokeWidth=1, **options).encode(x=alt.X("x:Q"))
 
 
-def _right(rows: pd.DataFrame, y: alt.Y) -> alt.Chart:
-    """A column of text at the right edge."""
+def right(rows: pd.DataFrame, y: alt.Y, width: float = WIDTH) -> alt.Chart:
+    """A column of the field `text` at the right edge."""
     return (
         alt.Chart(rows)
         .mark_text(align="left", dx=10, color=MUTED, fontSize=12)
-        .encode(x=alt.value(WIDTH), y=y, text=alt.Text("text:N"))
+        .encode(x=alt.value(width), y=y, text=alt.Text("text:N"))
     )
 
 
@@ -53,16 +53,16 @@ def speedup_chart(frame: pd.DataFrame, baseline: str, looks: Sequence[Style], ti
     means["text"] = [f"{ratio(mean)}  (n = {n})" for mean, n in means[["mean", "n"]].itertuples(index=False)]
     axis = LogAxis(cells["speedup"].min(), cells["speedup"].max(), WIDTH)
     x = alt.X("speedup:Q", scale=axis.scale, axis=times_axis(axis, f"time of {baseline} ÷ time of the algorithm"))
-    y = _rows(list(means["algorithm"]), "algorithm")
+    y = rows_of(list(means["algorithm"]), "algorithm")
     solid, hollow = alt.Chart(cells[~cells["rough_base"]]), alt.Chart(cells[cells["rough_base"]])
     ticks = alt.Chart(means)
     return stack(
-        _mark(1.0),
+        mark(1.0),
         solid.mark_point(size=36, filled=True, opacity=0.5).encode(x=x, y=y, color=COLOUR),
         hollow.mark_point(size=30, filled=False, opacity=0.7, strokeWidth=1.2).encode(x=x, y=y, color=COLOUR),
         ticks.mark_tick(thickness=5, size=20, color=PAPER, opacity=1).encode(x=alt.X("mean:Q"), y=y),
         ticks.mark_tick(thickness=3, size=18, opacity=1).encode(x=alt.X("mean:Q"), y=y, color=COLOUR),
-        _right(means, y),
+        right(means, y),
         title=title,
         subtitle=f"dot: a problem that the algorithm was timed on; hollow: {baseline} was hopeless, not timed; "
         "bar and number: geometric mean",
@@ -89,14 +89,14 @@ def winner_speedup_chart(winners: pd.DataFrame, title: str) -> alt.LayerChart:
     colour = alt.Color("baseline:N", scale=alt.Scale(domain=names, range=[looks[n][0] for n in names]), legend=legend)
     shape = alt.Shape("baseline:N", scale=alt.Scale(domain=names, range=[looks[n][1] for n in names]), legend=legend)
     axis = LogAxis(min(cells["speedup"].min(), 1.0), max(cells["speedup"].max(), 2.0), WIDTH)
-    y = _rows(list(winners["label"]), "label")
+    y = rows_of(list(winners["label"]), "label")
     x = alt.X("speedup:Q", scale=axis.scale, axis=times_axis(axis, "time of the baseline ÷ time of our winner"))
     solid, hollow = alt.Chart(cells[~cells["hollow"]]), alt.Chart(cells[cells["hollow"]])
     return stack(
-        _mark(1.0),
+        mark(1.0),
         solid.mark_point(size=70, filled=True, opacity=1).encode(x=x, y=y, color=colour, shape=shape),
         hollow.mark_point(size=60, filled=False, opacity=1).encode(x=x, y=y, color=colour, shape=shape),
-        _right(winners.assign(text=winners["winner"])[["label", "text"]], y),
+        right(winners.assign(text=winners["winner"])[["label", "text"]], y),
         title=title,
         subtitle="right of 1×: our winner, named at the right, is faster; hollow: the baseline was hopeless, not timed",
         width=WIDTH,
@@ -115,15 +115,15 @@ def peak_chart(winners: pd.DataFrame, looks: Sequence[Style], title: str) -> alt
     top = max(1.0, float(cells[["peak_fraction", "bandwidth_fraction"]].max(axis=None)))
     axis = alt.Axis(format=".0%", tickCount=8, title="part of the machine's limit, probed beside each sample")
     x = alt.X("peak_fraction:Q", scale=alt.Scale(domain=[0, top * 1.02], nice=False), axis=axis)
-    y = _rows(list(winners["label"]), "label")
+    y = rows_of(list(winners["label"]), "label")
     base = alt.Chart(cells).encode(y=y)
     stream = alt.X("bandwidth_fraction:Q")
     return stack(
         base.mark_bar(height=13).encode(x=x, color=COLOUR),
         base.mark_tick(thickness=5, size=19, color=PAPER, opacity=1).encode(x=stream),
         base.mark_tick(thickness=2.5, size=19, color=INK, opacity=1).encode(x=stream),
-        _mark(1.0, strokeDash=[4, 3]),
-        _right(cells, y),
+        mark(1.0, strokeDash=[4, 3]),
+        right(cells, y),
         title=title,
         subtitle=[
             "bar: flop of the direct sum per second ÷ FMA peak; Winograd and FFT do fewer, so they can pass 100%",

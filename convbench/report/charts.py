@@ -7,14 +7,29 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import altair as alt
 import pandas as pd
 import vl_convert
 
-from convbench.report import bars, curves, findings, maps
+from convbench.report import (
+    bars,
+    costs,
+    crossover,
+    curves,
+    findings,
+    maps,
+    networks,
+    pareto,
+    phases,
+    regret,
+    roofline,
+    scaling,
+)
 from convbench.report.palette import THEME, Style, styles
-from convbench.report.problems import PROBLEM, sweeps
+from convbench.report.problems import KEY, PROBLEM, sweeps
+from convbench.report.shown import Shown
 from convbench.report.tables import class_table, geometric_mean
 from convbench.units import ratio
 
@@ -23,16 +38,22 @@ __all__ = ["Figure", "figures", "png", "svg"]
 ROWS = 32
 """The most problems in one chart; longer suites are drawn in parts of equal length."""
 BASELINES = ("im2col", "naive")
+VEGA = "https://vega.github.io/vega-datasets/"
+"""What Vega puts before a link within the page."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One chart: file name without suffix, section of the page, what it shows in words, and its declaration."""
+    """One chart: file name without suffix, section of the page, what it shows in words, and its declaration.
+
+    text: the same as a table of strings, for those who cannot see it; None where a table of the page says it.
+    """
 
     name: str
     section: str
     words: str
-    chart: alt.LayerChart
+    chart: alt.TopLevelMixin
+    text: Shown | None = None
 
 
 def _plain(text: str) -> str:
@@ -65,6 +86,60 @@ def _overview(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) ->
     if (cells.loc[cells["time"].notna(), "error"] > 0).any():
         title = "Which algorithms trade accuracy for speed?"
         yield Figure("error", "error", title, curves.error_chart(cells, looks, title))
+
+
+def _wholes(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Charts over all problems that have a module of their own: machine, selector, compiler."""
+    for found in crossover.winner_maps(winners):
+        title = f"{found.words}: {findings.shares(found)}"
+        name = f"winners_{_plain(found.kind)}_{found.across}_{found.upright}"
+        yield Figure(name, "crossover", title, crossover.map_chart(found, looks, title), crossover.map_text(found))
+    points = roofline.roofline_table(cells, winners)
+    for dtype, roof in roofline.roofs(cells).items():
+        mine = points[points["dtype"] == dtype]
+        title = findings.under_the_roof(mine, roof, dtype)
+        chart = roofline.roofline_chart(mine, roof, looks, title)
+        yield Figure(f"roofline_{dtype}", "roofline", title, chart, roofline.roofline_text(mine))
+    regrets = regret.regret_table(cells)
+    if len(regrets):
+        summary = regret.regret_summary(regrets, winners)
+        title = findings.lost(summary)
+        yield Figure("regret", "regret", title, regret.regret_chart(regrets, summary, looks, title))
+    once = costs.cost_table(cells)
+    if (once["compile_s"] > 0).any():
+        compiled, loaded = (findings.between(once[cost]) for cost in ("compile_s", "cache_load_s"))
+        title = f"Compiling an algorithm takes {compiled}, loading it {loaded}"
+        yield Figure("costs", "costs", title, costs.cost_chart(once, looks, title))
+
+
+def _details(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Phases and threads, where the run asked for them."""
+    told = phases.phase_table(cells, winners)
+    if len(told):
+        title = findings.longest_phases(told)
+        yield Figure("phases", "phases", title, phases.phase_chart(told, looks, title))
+    scaled = scaling.scaling_table(cells, winners)
+    if len(scaled):
+        title = findings.gained(scaled)
+        yield Figure("scaling", "scaling", title, scaling.scaling_chart(scaled, looks, title))
+
+
+def _networks(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Totals of each network."""
+    totals = networks.network_table(cells, winners, regret.regret_table(cells))
+    for suite, rows in totals[~totals["partial"]].groupby("suite", sort=False):
+        title = findings.whole(str(suite), rows)
+        chart = networks.network_chart(rows, looks, int(rows["of"].iloc[0]), title)
+        yield Figure(f"network_{_plain(str(suite))}", "networks", title, chart)
+
+
+def _fronts(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
+    """Speed, error and memory, a panel per problem."""
+    front = pareto.front_table(cells)
+    for name, suite, rows in _parts(winners):
+        if len(mine := front.merge(rows[KEY])):
+            title = findings.traded(suite, mine)
+            yield Figure(f"pareto_{name}", "pareto", title, pareto.pareto_chart(mine, rows, looks, title))
 
 
 def _suites(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
@@ -101,14 +176,16 @@ def figures(cells: pd.DataFrame, winners: pd.DataFrame) -> list[Figure]:
     last = Figure("applicability", "applicability", title, maps.applicability_map(cells, looks, title))
     if not (winners["winner"] != "").any():
         return [last]
-    overview = _overview(cells.drop_duplicates([*PROBLEM, "algorithm"]), winners.drop_duplicates(PROBLEM), looks)
-    return [*overview, *_suites(cells, winners, looks), *_sweeps(cells, winners, looks), last]
+    once = cells.drop_duplicates([*PROBLEM, "algorithm"]), winners.drop_duplicates(PROBLEM)
+    overall = [part(*once, looks) for part in (_overview, _wholes, _details)]
+    each = [part(cells, winners, looks) for part in (_suites, _sweeps, _fronts, _networks)]
+    return [*chain.from_iterable([*overall, *each]), last]
 
 
 def svg(figure: Figure) -> str:
     """The chart as SVG text. Nothing is fetched: data and theme are in the declaration."""
     spec = figure.chart.to_dict(validate=False)
-    return vl_convert.vegalite_to_svg(spec, config=THEME, allowed_base_urls=[])
+    return vl_convert.vegalite_to_svg(spec, config=THEME, allowed_base_urls=[]).replace(f"{VEGA}#", "#")
 
 
 def png(drawn: str) -> bytes:

@@ -22,9 +22,9 @@ TIMES = "format(datum.value, '~r') + '×'"
 POWER = "replace(format(datum.value, '~e'), /e([+−-]?)([0-9]+)/, 'e$1$2')"
 
 
-def times_axis(axis: LogAxis, title: str) -> alt.Axis:
+def times_axis(axis: LogAxis, title: str, most: int = 10) -> alt.Axis:
     """Ticks 1×, 2×, 5×, 10× …"""
-    return alt.Axis(values=axis.ticks(), labelExpr=TIMES, title=title)
+    return alt.Axis(values=axis.ticks(most), labelExpr=TIMES, title=title)
 
 
 def _markers(points: pd.DataFrame, size: float, **where: Any) -> list[alt.Chart]:

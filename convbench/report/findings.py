@@ -7,11 +7,31 @@ from itertools import groupby
 import pandas as pd
 
 from convbench.bench.stats import LEAST
-from convbench.report.problems import Sweep
+from convbench.report.crossover import WinnerMap
+from convbench.report.pareto import half_the_error
+from convbench.report.problems import KEY, Sweep
+from convbench.report.regret import AUTO
+from convbench.report.roofline import Roof
 from convbench.report.tables import geometric_mean
-from convbench.units import count, percent, ratio
+from convbench.units import count, percent, rate, ratio, seconds
 
-__all__ = ["ahead", "along", "answer", "most_wins", "span"]
+__all__ = [
+    *(
+        "ahead",
+        "along",
+        "answer",
+        "between",
+        "details",
+        "gained",
+        "longest_phases",
+        "lost",
+        "most_wins",
+        "shares",
+        "span",
+        "traded",
+    ),
+    *("under_the_roof", "whole"),
+]
 
 NOISY = 0.1
 """Half an interval over the median time beyond which a run is called noisy."""
@@ -57,21 +77,47 @@ def _ranking(winners: pd.DataFrame) -> str:
     return f"Of {count(len(winners), 'problem')}, the fastest of ours is {_joined(said)}."
 
 
+def _beaten(winners: pd.DataFrame, column: str, name: str) -> tuple[pd.Series, int]:
+    """Speed-ups over a contender where it does not win itself and was timed, and on how many more it was not."""
+    over = winners[(winners["winner"] != name) & winners[column].notna()]
+    rough = over["rough"].map(lambda names: name in names.split(", ")).astype(bool)
+    return over.loc[~rough, column], int(rough.sum())
+
+
 def _gains(winners: pd.DataFrame) -> str | None:
-    """How far the winners are ahead of im2col, naive and python_loops, where those were timed."""
+    """How far the winners are ahead of im2col, naive and the best peer: the second sentence."""
+    names = {"over_im2col": "`im2col`", "over_naive": "`naive`", "over_peer": "the best peer"}
     said = []
-    for column, name in (("over_im2col", "im2col"), ("over_naive", "naive"), ("over_python_loops", "python_loops")):
-        beaten = winners[(winners["winner"] != name) & winners[column].notna()]
-        if len(beaten):
-            rough = beaten["rough"].map(lambda names, name=name: name in names.split(", ")).astype(bool)
-            timed, more = beaten[~rough], int(rough.sum())
-            if timed.empty:
-                timed, number = beaten, f"n = {more}, one call or a prediction each"
-            else:
-                number = f"n = {len(timed)}" + (f"; on {more} more it was too slow to time" if more else "")
-            mean, most = geometric_mean(timed[column]), timed[column].max()
-            said.append(f"{ratio(mean)} as fast as `{name}` (up to {ratio(most)}, {number})")
-    return f"Where it does not win itself, the winner is {_joined(said)}; geometric means." if said else None
+    for column, name in names.items():
+        timed, _ = _beaten(winners, column, name.strip("`"))
+        if len(timed):
+            said.append(f"{ratio(geometric_mean(timed))} as fast as {name} (n = {len(timed)})")
+    met = winners[winners["over_peer"].notna()]
+    behind = int((~met["peer_tied"].astype(bool) & (met["over_peer"] < 1)).sum())
+    tail = "" if met.empty else f", which is faster on {behind or 'none'} of these"
+    return f"In the geometric mean the winner is {_joined(said)}{tail}." if said else None
+
+
+def _certainty(winners: pd.DataFrame) -> str:
+    """How sure that is: the third sentence."""
+    won = winners[winners["winner"] != ""]
+    raced = won[won["rounds"] >= LEAST]
+    tied = won["tied_with"] != ""
+    clear, shared = int((~tied[raced.index]).sum()), int(tied.sum())
+    said = [f"{clear} of {len(won)} winners are clear at 95%"]
+    if shared:
+        said.append(f"{shared} share first place with another")
+    if brief := len(won) - len(raced):
+        said.append(f"{brief} were timed in fewer than {LEAST} rounds")
+    if len(raced):
+        half = _half(raced)
+        busy = ", so the machine was busy: repeat the run before you rely on it" if half > NOISY else ""
+        said.append(f"the median of their times is known to ±{half:.1%}{busy}")
+    return f"{_joined(said)}."
+
+
+def _half(raced: pd.DataFrame) -> float:
+    return float(((raced["time_high"] - raced["time_low"]) / 2 / raced["time"]).median())
 
 
 def _against_peers(winners: pd.DataFrame) -> str | None:
@@ -83,8 +129,7 @@ def _against_peers(winners: pd.DataFrame) -> str | None:
     worst = met.loc[met["over_peer"].idxmin()]
     peers = _joined([f"`{name}`" for name in sorted(set(met["best_peer"]))])
     text = (
-        f"Against the best peer of each problem ({peers}): ahead on {ahead} of {len(met)}, tied on {int(tied.sum())}, "
-        f"behind on {behind}; geometric mean {ratio(geometric_mean(met['over_peer']))} as fast."
+        f"Best peers ({peers}): ours is ahead on {ahead} of {len(met)}, tied on {int(tied.sum())}, behind on {behind}."
     )
     if worst["over_peer"] >= 1:
         return text
@@ -92,27 +137,17 @@ def _against_peers(winners: pd.DataFrame) -> str | None:
     return f"{text} Worst: {ratio(worst['over_peer'])} as fast as `{worst['best_peer']}` on {where}."
 
 
-def _certainty(winners: pd.DataFrame) -> str:
-    won = winners[winners["winner"] != ""]
-    raced = won[won["rounds"] >= LEAST]
-    tied = won["tied_with"] != ""
-    clear, shared, brief = int((~tied[raced.index]).sum()), int(tied.sum()), len(won) - len(raced)
-    said = [f"{clear} of {len(won)} winners are clear: ratios paired round by round rule a tie out at 95%."]
-    if shared:
-        said.append(f"{shared} share first place; less workspace, then smaller error, then the name decides.")
-    if brief:
-        said.append(f"{brief} were timed in fewer than {LEAST} rounds, which tell large differences only.")
-    if len(raced):
-        half = ((raced["time_high"] - raced["time_low"]) / 2 / raced["time"]).median()
-        margin = geometric_mean(raced["margin"])
-        beyond = f"; the next one that is not tied takes {ratio(margin)} as long (geometric mean)"
-        said.append(
-            f"The median of the others was timed in {raced['rounds'].median():.0f} rounds, "
-            f"its time known to ±{half:.1%}{beyond if margin == margin else ''}."
-        )
-        if half > NOISY:
-            said.append("The machine was busy: repeat the run before you rely on it.")
-    return " ".join(said)
+def _baselines(winners: pd.DataFrame) -> str | None:
+    """The range behind the means, and the baselines that were too slow to time."""
+    said = []
+    for name in ("im2col", "naive", "python_loops"):
+        timed, more = _beaten(winners, f"over_{name}", name)
+        text = f"`{name}`: " + (f"{ratio(timed.min())} to {ratio(timed.max())} on {len(timed)}" if len(timed) else "")
+        if more:
+            text += f"{', ' if len(timed) else ''}too slow to time on {more}"
+        if len(timed) or more:
+            said.append(text)
+    return f"Speed-ups over the baselines where they lose. {'; '.join(said)}." if said else None
 
 
 def _trouble(frame: pd.DataFrame) -> str | None:
@@ -126,12 +161,99 @@ def _trouble(frame: pd.DataFrame) -> str | None:
 
 
 def answer(frame: pd.DataFrame, winners: pd.DataFrame) -> list[str]:
-    """The sentences at the head of the report, in Markdown's inline code; at least one."""
+    """Three sentences in Markdown's inline code: who wins, by how much, how sure; then a warning where one is due."""
     if not (winners["winner"] != "").any():
         empty = f"Nothing was timed: none of {count(len(frame), 'cell')} has a sample."
         return [empty, *filter(None, [_trouble(frame)])]
-    sentences = [_ranking(winners), _gains(winners), _against_peers(winners), _certainty(winners), _trouble(frame)]
+    sentences = [_ranking(winners), _gains(winners), _certainty(winners), _trouble(frame)]
     return [sentence for sentence in sentences if sentence]
+
+
+def details(winners: pd.DataFrame) -> list[str]:
+    """What the three sentences leave out."""
+    if not (winners["winner"] != "").any():
+        return []
+    ties = (
+        "A tie is decided by less workspace, then the smaller error, then the name. Clear: ratios paired round by "
+        f"round rule a tie out at 95%; fewer than {LEAST} rounds tell large differences only."
+    )
+    margin = geometric_mean(winners["margin"])
+    beyond = f"The fastest of ours that is not tied takes {ratio(margin)} as long as the winner (geometric mean)."
+    found = [_against_peers(winners), _baselines(winners), ties, beyond if margin == margin else None]
+    return [sentence for sentence in found if sentence]
+
+
+# Titles of charts
+
+
+def between(values: pd.Series) -> str:
+    """1.10 s to 17.7 s, of the values above zero."""
+    some = values[values > 0]
+    if some.empty:
+        return "nothing"
+    low, high = seconds(some.min()), seconds(some.max())
+    return low if low == high else f"{low} to {high}"
+
+
+def shares(found: WinnerMap) -> str:
+    """On how many cells of a winner map the winner is sure."""
+    sure = sum(cell.sure for cell in found.cells.values())
+    return f"{sure} of {count(len(found.cells), 'cell')} clear"
+
+
+def under_the_roof(points: pd.DataFrame, roof: Roof, dtype: str) -> str:
+    """Where the ceilings of a roofline are, and how near to them half of the winners get."""
+    near = points.loc[~points["peer"].astype(bool), "of_roof"].median()
+    limits = f"{rate(roof.peak.median, 'flop/s')}, {rate(roof.bandwidth.median, 'B/s')}"
+    return f"Half of the {dtype} winners reach {percent(near)} or more of their ceiling ({limits})"
+
+
+def lost(summary: pd.DataFrame) -> str:
+    """What the selector loses beside always taking one algorithm."""
+    mean = dict(zip(summary["rule"], summary["mean"], strict=True))
+    if AUTO not in mean:
+        return "Time lost by always taking one algorithm"
+    others = [f"{rule} {ratio(value)}" for rule, value in mean.items() if rule != AUTO]
+    beside = f" ({', '.join(others)})" if others else ""
+    return f"Choosing by the cost model takes {ratio(mean[AUTO])} the best time{beside}"
+
+
+def traded(suite: str, front: pd.DataFrame) -> str:
+    """What half of the winner's error costs; front as from `pareto.front_table`, of one suite."""
+    costs = half_the_error(front)
+    problems = len(front.drop_duplicates(KEY))
+    if costs.empty:
+        return f"{suite}: no algorithm has half of the winner's error"
+    mean = ratio(geometric_mean(costs))
+    return (
+        f"{suite}: half of the winner's error costs {mean} its time (to be had on {len(costs)} of {problems} problems)"
+    )
+
+
+def longest_phases(told: pd.DataFrame) -> str:
+    """The phase that takes most, over all cells of `phases.phase_table`."""
+    cells = len(told.drop_duplicates([*KEY, "algorithm"]))
+    shares = (told.groupby("phase")["share"].sum() / cells).sort_values(ascending=False)
+    longest, part = str(shares.index[0]).capitalize(), percent(shares.iloc[0])
+    return f"{longest} takes {part} of the time, the mean of {count(cells, 'cell')}"
+
+
+def gained(scaled: pd.DataFrame) -> str:
+    """What the most threads bring, over all cells of `scaling.scaling_table`, beside the machine's own gain."""
+    most = scaled[scaled["threads"] == scaled["threads"].max()]
+    gain, machine = (ratio(geometric_mean(most[name])) for name in ("gain", "machine"))
+    return (
+        f"{count(int(most['threads'].iloc[0]), 'thread')} are {gain} as fast as one; the machine itself gains {machine}"
+    )
+
+
+def whole(suite: str, rows: pd.DataFrame) -> str:
+    """The total of a network, and the best peer's; rows as from `networks.network_table`, in order."""
+    first = rows.iloc[0]
+    peers = rows[rows["peer"].astype(bool)]
+    beside = f", {peers['algorithm'].iloc[0]} {seconds(peers['seconds'].iloc[0])}" if len(peers) else ""
+    layers = count(int(first["occurrences"]), "measured layer")
+    return f"{suite}, {layers}: {seconds(first['seconds'])} with our winner of each{beside}"
 
 
 def along(sweep: Sweep, winners: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 
 __all__ = [
     *("BINS", "COLOUR", "DARK", "FONT", "GRID", "HIGHLIGHT", "INK", "MUTED", "PAPER", "SHAPE", "THEME"),
-    *("Style", "bin_of", "dress", "styles"),
+    *("Style", "bin_of", "dress", "keys", "styles"),
 ]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#59636e", "#dfe3e8", "#fefefe"
@@ -152,6 +152,15 @@ def dress(cells: pd.DataFrame, looks: Sequence[Style]) -> pd.DataFrame:
     rows = [(style.algorithm, style.colour, style.ink, style.shape, style.peer) for style in looks]
     table = pd.DataFrame(rows, columns=["algorithm", "colour", "ink", "shape", "peer"])
     return cells.drop(columns="peer", errors="ignore").merge(table, on="algorithm", how="left")
+
+
+def keys(looks: Sequence[Style], columns: int = 6, **options: Any) -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape of the field `algorithm` with one legend for both, below the chart."""
+    names = [style.algorithm for style in looks]
+    legend = alt.Legend(title=None, orient="bottom", columns=columns, symbolSize=70, symbolOpacity=1, **options)
+    colours = alt.Scale(domain=names, range=[style.colour for style in looks])
+    shapes = alt.Scale(domain=names, range=[style.shape for style in looks])
+    return alt.Color("algorithm:N", scale=colours, legend=legend), alt.Shape("algorithm:N", scale=shapes, legend=legend)
 
 
 def bin_of(ratio: float) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import pandas as pd
 
 from convbench.spec import ConvSpec
 
-__all__ = ["CLASSES", "KEY", "PROBLEM", "Sweep", "describe", "problem_class", "shape", "sweeps"]
+__all__ = ["CLASSES", "KEY", "PROBLEM", "Sweep", "anchor", "describe", "problem_class", "shape", "sweeps"]
 
 PROBLEM = ["spec", "weights"]
 """The columns that together name a problem, which is measured once."""
@@ -54,6 +55,11 @@ def shape(spec: ConvSpec, weights: str = "dense") -> str:
     if spec.dtype != "float32":
         text += f", {spec.dtype}"
     return text if weights == "dense" else f"{text}, {weights}"
+
+
+def anchor(suite: str, spec: str, weights: str) -> str:
+    """The fragment that links to a problem in the page."""
+    return re.sub(r"[^\w.-]+", "-", f"{suite}-{spec}-{weights}")
 
 
 def problem_class(spec: ConvSpec, weights: str = "dense") -> str:

@@ -1,0 +1,57 @@
+"""Phases, threads and alarms in the report say what the record says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import report_frame
+from report_frame import FIRST, contest
+
+from convbench.report import findings, page, phases, scaling, winner_table
+
+STEPS = {"transform": 1e-3, "multiply": 3e-3}
+FASTER = {"threads": [1, 2], "kernel_threads": [1, 2], "seconds": [[2.0] * 6, [1.25] * 6]}
+FASTER |= {"probe": [[1.0] * 6, [1.0] * 6], "busy": [1.0, 1.8]}
+
+
+def test_phases_are_parts_of_their_sum() -> None:
+    frame = contest(
+        FIRST | {"algorithm": "im2col", "phases": json.dumps(STEPS), "phases_slowdown": 1.5},
+        {"algorithm": "direct", "best_ratio": 2.0},
+    )
+    table = phases.phase_table(frame, winner_table(frame))
+    assert dict(zip(table["phase"], table["share"], strict=True)) == pytest.approx(
+        {"transform": 0.25, "multiply": 0.75}
+    )
+    ((_, name, words, together, slowdown),) = ([text for text, _ in row] for row in phases.phase_text(table).rows())
+    assert (name, words) == ("im2col", "transform 25% (1.00 ms), multiply 75% (3.00 ms)")
+    assert (together, slowdown) == ("4.00 ms", "1.50×")
+    assert findings.longest_phases(table) == "Multiply takes 75% of the time, the mean of 1 cell"
+
+
+def test_threads_are_compared_with_what_the_machine_gives() -> None:
+    frame = contest(FIRST | {"algorithm": "direct", "scaling": json.dumps(FASTER)})
+    table = scaling.scaling_table(frame, winner_table(frame))
+    assert list(table["threads"]) == [1, 2]
+    assert table["gain"].tolist() == pytest.approx([1.0, 1.6])
+    assert table["machine"].tolist() == pytest.approx([1.0, 2.0])
+    assert not table["alarm"].any()
+    assert findings.gained(table) == "2 threads are 1.60× as fast as one; the machine itself gains 2.00×"
+
+
+def test_alarms_stand_in_the_page_and_in_the_text() -> None:
+    serial = json.dumps(FASTER | {"seconds": [[2.0] * 6, [2.0] * 6]})
+    frame = contest(FIRST | {"algorithm": "direct", "scaling": serial, "slowed": 0.9})
+    report = page.Report("alarming", frame, winner_table(frame), [], report_frame.MACHINE)
+    for said in (page.html(report), page.markdown(report)):
+        assert "2 threads are 1.00× as fast as one" in said
+        assert "the machine was slowed during most samples" in said
+
+
+def test_without_details_there_is_nothing_of_them() -> None:
+    frame = contest(FIRST | {"algorithm": "direct", "phases": "", "scaling": ""})
+    winners = winner_table(frame)
+    assert phases.phase_table(frame, winners).empty
+    assert scaling.scaling_table(frame, winners).empty
+    assert 'id="phases"' not in page.html(page.Report("plain", frame, winners, [], {}))
