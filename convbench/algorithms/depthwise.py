@@ -3,11 +3,11 @@
     y[n, k, p, q] = Σ_{r,s} w[k, r, s] · x̂[n, ⌊k·C/K⌋, p·stride + r·dilation, q·stride + s·dilation]
 
 x̂ is x zero-padded. C = G with any multiplier K/C; one channel (image filtering) and 1-D signals are the same problem.
-Images of column stride 1 or 2 are read in place (``kernels/image_stencil.py``): rows outside the image are a row of
-zeros, columns outside are masked lanes, a vector of pixels serves up to four output rows. Signals and larger strides
-copy the padded window of each block to scratch, where stencils run over it (``kernels/stencil.py``); so does a
-workspace too small for the row of zeros. Memory: that row, or a window of about 32 KiB, a thread. Error: the direct
-sum's (``algorithm.direct_error``).
+Images of column stride 1 or 2 go by bands of rows whose pixels are copied to L1 just before their use, padded, split by
+column phase, narrow rows two to a vector (``kernels/image_stencil.py``): taps are constant offsets, no load is masked,
+and a vector of pixels serves up to three output rows. Signals and larger strides copy larger windows
+(``kernels/stencil.py``), as does a workspace too small for two bands. Memory: two bands of about 12 KiB, or a window of
+about 32 KiB, a thread. Error: the direct sum's (``algorithm.direct_error``).
 Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution without memory overhead.
 """
 
@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, phases, terms
-from convbench.kernels.image_bands import Blocks, Geometry, bands, blocks
+from convbench.kernels.image_bands import Geometry, band_chains, bands, geometry
 from convbench.kernels.image_stencil import correlate_bands
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import round_up, scratch_bytes
+from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.packing import pack_taps
-from convbench.kernels.stencil import ROWS, Chains, lanes_of, stencil
+from convbench.kernels.stencil import ROWS, SHORT, WIDTH, Chains, lanes_of, stencil
 from convbench.kernels.threads import parallel
 from convbench.kernels.window import (
     Window,
@@ -45,26 +45,26 @@ from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
 PAD, MULTIPLY = 1, 2  # phases of a window
-EFFICIENCY = 0.45  # of peak inside full tiles
-LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
+EFFICIENCY = 0.75  # of peak in the taps of whole tiles
+LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is copied by bands
 TAP_SECONDS = 3e-10  # to move one tap to its place
-BAND_SECONDS = 5e-8  # what a tile of rows costs beside its products
+TILE_SECONDS = 2e-8  # what a tile costs beside its taps
+COPY_SECONDS = 2e-9  # what a vector copied to a band costs
 
 
 class Shape(NamedTuple):
     """What ``run`` needs to know of a plan."""
 
-    taps: Chains | Blocks
+    taps: Chains
     no_bias: np.ndarray  # zeros (K,)
     numbers: np.ndarray  # the plan's window or geometry, packed
-    bands: np.ndarray | None  # of the image read in place
-    apart: int | None  # None at column stride 1, as the kernel takes it
+    bands: np.ndarray | None  # of an image
     tasks: int
     blocks: int  # windows of one channel
 
 
 class State(NamedTuple):
-    weight: np.ndarray  # (K·taps,) in the order of the chains or blocks
+    weight: np.ndarray  # (K·taps,) in the order of the chains
     shape: Shape
 
 
@@ -73,18 +73,18 @@ class Plan:
     spec: ConvSpec
     threads: int
     lifted: ConvSpec
-    window: Window | None  # None: read in place
-    geometry: Geometry
+    window: Window | None  # None: by bands
+    geometry: Geometry  # of an image
 
     @cached_property
     def shape(self) -> Shape:
         spec, lifted, g = self.spec, self.lifted, self.geometry
         no_bias = np.zeros(spec.K, spec.np_dtype)
         if self.window is None:
-            return Shape(blocks(lifted), no_bias, np.array(g, np.int64), bands(lifted), None if g.stride == 1 else 2,
+            return Shape(band_chains(lifted), no_bias, np.array(g, np.int64), bands(lifted),
                          spec.N * spec.K * g.bands, 0)  # fmt: skip
         windows = self.window.blocks
-        return Shape(window_chains(lifted, self.window), no_bias, packed(self.window), None, None,
+        return Shape(window_chains(lifted, self.window), no_bias, packed(self.window), None,
                      spec.N * spec.C * windows, windows)  # fmt: skip
 
 
@@ -96,26 +96,24 @@ def supports(spec: ConvSpec) -> str | None:
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     lifted = lift(spec, 3)
-    geometry = Geometry.of(lifted)
-    in_place = Plan(spec, threads, lifted, None, geometry)
+    banded = Plan(spec, threads, lifted, None, geometry(lifted))
     suited = spec.ndim > 1 and spec.stride[-1] <= 2 and spec.spatial[-1] < LONGEST_ROW
-    if suited and (workspace_limit is None or workspace(in_place) <= workspace_limit):
-        return in_place
-    return replace(in_place, window=window(lifted, None if workspace_limit is None else workspace_limit // threads))
+    if suited and (workspace_limit is None or workspace(banded) <= workspace_limit):
+        return banded
+    return replace(banded, window=window(lifted, None if workspace_limit is None else workspace_limit // threads))
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
-    """(K, 1, R, S) -> each filter's taps in the order of the chains or blocks."""
+    """(K, 1, R, S) -> each filter's taps in the order of the chains."""
     return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.taps.order), plan.shape)
 
 
 def scratch(plan: Plan) -> int:
-    """Bytes a thread: a window, or a row of zeros and a table of rows."""
+    """Bytes a thread: a window, or two bands."""
     dtype = plan.spec.np_dtype
     if plan.window is not None:
         return scratch_bytes([((plan.window.size,), dtype)])
-    g = plan.geometry
-    return scratch_bytes([((g.zeros,), dtype), ((g.slices * g.table + 8,), np.dtype(np.int64))])
+    return scratch_bytes([((2 * plan.geometry.size,), dtype)])
 
 
 def workspace(plan: Plan) -> int:
@@ -133,15 +131,14 @@ def arguments(plan: Plan, which: int, x: Any, state: State, bias: Any, y: Any) -
     """The kernel, and what it takes between its tasks and its scratch."""
     shape, taps, x, y = state.shape, state.shape.taps, x.reshape(-1), y.reshape(-1)
     bias = shape.no_bias if bias is None else bias
-    if isinstance(taps, Blocks):
-        return correlate_bands, (x, state.weight, taps.rows, taps.shifts, taps.counts, bias, y, shape.bands,
-                                 shape.numbers, shape.apart)  # fmt: skip
+    if shape.bands is not None:
+        return correlate_bands, (x, state.weight, taps.offsets, taps.counts, bias, y, shape.bands, shape.numbers)
     return convolve_blocks, (which, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias, y, shape.blocks,
                              shape.numbers)  # fmt: skip
 
 
 def phase(which: int) -> Callable[..., None]:
-    """One phase of one window, to be timed apart from the other; an image read in place has no padding to do."""
+    """One phase of one window, to be timed apart from the other; bands are padded by the one kernel that multiplies."""
 
     def step(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, task: int) -> None:
         kernel, operands = arguments(plan, which, x, state, bias, y)
@@ -158,12 +155,20 @@ def windows(plan: Plan) -> int:
     return 1 if plan.window is None else plan.spec.N * plan.spec.C * plan.window.blocks
 
 
+def tiles(plan: Plan) -> tuple[int, int]:
+    """Tiles of rows of one output channel, and vectors in each: what a last row or vector leaves empty included."""
+    (O, P, Q), lanes = plan.lifted.output_spatial, lanes_of(plan.spec.np_dtype)
+    if plan.window is not None:
+        return (O * -(-P // ROWS) * -(-Q // lanes) if P > 1 else O * -(-Q // (ROWS * lanes))), ROWS
+    if plan.geometry.joined > 1 or (lanes >= Q and ROWS < P <= 2 * SHORT):
+        return O * -(-P // (SHORT * plan.geometry.joined)), SHORT
+    return O * -(-P // ROWS) * -(-Q // (WIDTH * lanes)), ROWS * min(WIDTH, -(-Q // lanes))
+
+
 def executed_flop(plan: Plan) -> float:
     """Counts what the lanes do: rows of tiles and vectors beyond the outputs included."""
-    O, P, Q = plan.lifted.output_spatial
-    lanes = lanes_of(plan.spec.np_dtype)
-    outputs = O * round_up(P, ROWS) * round_up(Q, lanes) if P > 1 else O * round_up(Q, ROWS * lanes)
-    return 2.0 * plan.spec.N * plan.spec.K * outputs * terms(plan.spec)
+    count, vectors = tiles(plan)
+    return 2.0 * plan.spec.N * plan.spec.K * count * vectors * lanes_of(plan.spec.np_dtype) * terms(plan.spec)
 
 
 def prepare_cost(plan: Plan, machine: Machine) -> float:
@@ -171,13 +176,14 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    spec, threads = plan.spec, plan.threads
+    spec, threads, g = plan.spec, plan.threads, plan.geometry
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
+    compute += machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
+    compute += spec.N * spec.K * tiles(plan)[0] * TILE_SECONDS / threads
     if plan.window is None:
-        tiles = spec.N * spec.K * plan.geometry.bands * BAND_SECONDS / threads
-        return machine.call_overhead + compute + tiles + machine.byte_time(spec.min_bytes, threads)
-    copies = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
-    return machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
+        copied = g.bands * g.stride * g.slices * g.B * g.each * -(-g.pitch // lanes_of(spec.np_dtype))
+        return compute + spec.N * spec.K * copied * COPY_SECONDS / threads
+    return compute + fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
 
 
 depthwise = Algorithm(
@@ -190,7 +196,7 @@ depthwise = Algorithm(
     cost=cost,
     prepare_cost=prepare_cost,
     executed_flop=executed_flop,
-    claim="one channel at a time, lanes along the row, images read in place; single-channel images and 1-D signals too",
+    claim="one channel at a time, lanes along the row, bands of rows in L1; single-channel images and 1-D signals too",
 )
 
 

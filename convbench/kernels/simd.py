@@ -68,7 +68,7 @@ class Vectors:
         self.builder = builder
         self.lanes = VECTOR_BYTES // size
         self.type = ir.VectorType(context.get_data_type(dtype), self.lanes)
-        self._zero = ir.Constant(self.type, [0.0] * self.lanes)
+        self.zero = ir.Constant(self.type, [0.0] * self.lanes)
         self._align = size  # of an element: vectors may lie anywhere
         suffix = f"v{self.lanes}f{dtype.bitwidth}"
         mask = ir.VectorType(ir.IntType(1), self.lanes)
@@ -133,7 +133,7 @@ class Vectors:
         address = self._address(base, at)
         if mask is None:
             return self.builder.load(address, align=self._align)
-        return self.builder.call(self._load, [address, ir.Constant(_LANE, self._align), mask, self._zero])
+        return self.builder.call(self._load, [address, ir.Constant(_LANE, self._align), mask, self.zero])
 
     def gather(self, base: ir.Value, stride: ir.Value, mask: ir.Value) -> ir.Value:
         """Elements base[i·stride] of lanes i; lanes outside the mask are zero and read nothing."""
@@ -142,7 +142,7 @@ class Vectors:
             self.builder.add(self.splat(self.builder.ptrtoint(base, INDEX)), self.builder.mul(self._numbers, size)),
             ir.VectorType(self.type.element.as_pointer(), self.lanes),
         )
-        return self.builder.call(self._gather, [addresses, ir.Constant(_LANE, self._align), mask, self._zero])
+        return self.builder.call(self._gather, [addresses, ir.Constant(_LANE, self._align), mask, self.zero])
 
     def store(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> None:
         """Write ``value`` at ``base[at]``; lanes outside the mask write nothing."""

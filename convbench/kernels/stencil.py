@@ -30,6 +30,7 @@ from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 ROWS = 7  # divides 112, 56, 28, 14 and 7; 7·2 accumulators, 3 weights and a pixel vector fit 32 registers
 WIDTH = 2 if VECTOR_BYTES == 64 else 1  # vectors a tile; 7·1, 3 and 1 fit the 16 registers of narrower hosts
+SHORT = 4  # rows of a tile whose vectors hold two rows of output each: 7 or 8 of those
 
 
 def lanes_of(dtype: np.dtype) -> int:
@@ -68,22 +69,28 @@ def chains(offsets: list[int], step: int) -> Chains:
 
 
 @intrinsic(prefer_literal=True)
-def _tile(
-    typingctx, width, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start, y_step, rows, cols
-):
-    """The contract of ``stencil`` for one tile: rows ≤ ROWS, cols ≤ ``width`` (a literal) vectors."""
-    tile = [(p, v) for p in range(ROWS) for v in range(width.literal_value)]
+def tile(
+    typingctx, high, width, joined, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start,
+    y_step, rows, cols,
+):  # fmt: skip
+    """The contract of ``stencil`` for one tile: rows ≤ ``high`` · ``joined``, cols ≤ ``width`` vectors; all literals.
+
+    With ``joined`` 2, ``width`` 1, rows 2·p and 2·p + 1 of y lie x_step / 2 lanes apart in one vector, and x_step is
+    from row 2·p of x to row 2·p + 2.
+    """
+    tile = [(p, v) for p in range(high.literal_value) for v in range(width.literal_value)]
     signature = types.void(
-        width, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start, y_step, rows, cols
-    )
+        high, width, joined, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start,
+        y_step, rows, cols,
+    )  # fmt: skip
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, x.dtype)
-        x_first = pointer(context, builder, sig.args[2], args[2], args[3])
-        x_step_, y_step_, rows_, cols_ = args[4], args[12], args[13], args[14]
-        weight = pointer(context, builder, sig.args[5], args[5], args[6])
-        offset = pointer(context, builder, sig.args[7], args[7], index(0))
-        sums = dict.fromkeys(tile, vectors.splat(args[9]))
+        x_first = pointer(context, builder, sig.args[4], args[4], args[5])
+        x_step_, y_step_, rows_, cols_ = args[6], args[14], args[15], args[16]
+        weight = pointer(context, builder, sig.args[7], args[7], args[8])
+        offset = pointer(context, builder, sig.args[9], args[9], index(0))
+        sums = dict.fromkeys(tile, vectors.splat(args[11]))
 
         def add_chains(length, count, offset, weight, sums):
             """A loop over ``count`` chains; gives the next chains' pointers and the sums."""
@@ -103,7 +110,7 @@ def _tile(
             weights = [vectors.splat(builder.load(builder.gep(taps, [index(m)]))) for m in range(length)]
             row = builder.gep(x_first, [builder.load(builder.gep(offset, [i]))])
             updated = dict(running)
-            for j in range(ROWS + length - 1):
+            for j in range(high.literal_value + length - 1):
                 for v in range(width.literal_value):
                     pixels = vectors.load(row, index(v * vectors.lanes))
                     for m in range(length):
@@ -122,22 +129,22 @@ def _tile(
                 running,
             )
 
-        for length, count in zip((3, 2, 1), cgutils.unpack_tuple(builder, args[8]), strict=True):
+        for length, count in zip((3, 2, 1), cgutils.unpack_tuple(builder, args[10]), strict=True):
             offset, weight, sums = add_chains(length, count, offset, weight, sums)
 
-        y_first = pointer(context, builder, sig.args[10], args[10], args[11])
-        masks = [
-            vectors.mask(index(0), builder.sub(cols_, index(v * vectors.lanes))) for v in range(width.literal_value)
-        ]
-
-        for p in range(ROWS):
-            with builder.if_then(builder.icmp_signed("<", index(p), rows_)):
-                row = builder.gep(y_first, [builder.mul(y_step_, index(p))])
-                for v, mask in enumerate(masks):
-                    total, at = sums[p, v], index(v * vectors.lanes)
-                    if accumulate.literal_value:
-                        total = builder.fadd(total, vectors.load(row, at, mask))
-                    vectors.store(total, row, at, mask)
+        y_first = pointer(context, builder, sig.args[12], args[12], args[13])
+        both = joined.literal_value
+        for p in range(high.literal_value):
+            for m in range(both):
+                with builder.if_then(builder.icmp_signed("<", index(p * both + m), rows_)):
+                    first = builder.mul(builder.sdiv(x_step_, index(both)), index(-m))  # lane 0, from the row's first
+                    row = builder.gep(y_first, [builder.add(builder.mul(y_step_, index(p * both + m)), first)])
+                    for v in range(width.literal_value):
+                        total, at = sums[p, v], index(v * vectors.lanes)
+                        mask = vectors.inside(builder.add(first, at), cols_)
+                        if accumulate.literal_value:
+                            total = builder.fadd(total, vectors.load(row, at, mask))
+                        vectors.store(total, row, at, mask)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -155,10 +162,12 @@ def stencil(x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start, y
             x_tile = x_start + p * x_step + q
             y_tile = y_start + p * y_step + q
             if WIDTH > 1 and end - q > lanes:
-                _tile(WIDTH, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count, end - q)
+                tile(ROWS, WIDTH, 1, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count,
+                     end - q)  # fmt: skip
                 q += WIDTH * lanes
             else:
-                _tile(1, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count, end - q)
+                tile(ROWS, 1, 1, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count,
+                     end - q)  # fmt: skip
                 q += lanes
         p += count
 
@@ -174,10 +183,11 @@ def stencil_add(x, x_start, x_step, w, w_start, offsets, counts, y, y_start, y_s
             y_tile = y_start + p * y_step + q
             zero = y.dtype.type(0)
             if WIDTH > 1 and cols - q > lanes:
-                _tile(WIDTH, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step, rows - p,
-                      cols - q)  # fmt: skip
+                tile(ROWS, WIDTH, 1, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step,
+                     rows - p, cols - q)  # fmt: skip
                 q += WIDTH * lanes
             else:
-                _tile(1, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step, rows - p, cols - q)
+                tile(ROWS, 1, 1, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step, rows - p,
+                     cols - q)  # fmt: skip
                 q += lanes
         p += ROWS
