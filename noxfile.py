@@ -43,7 +43,7 @@ def browser(session: nox.Session) -> None:
     if chromium is None:
         session.skip("no Chromium here: apt-get install chromium, then nox -s browser")
     session.install("-e", ".[browser]")
-    session.run("pytest", "-m", "browser", *session.posargs, env={"CHROMIUM": str(chromium)})
+    session.run("pytest", "tests/test_report_browser.py", *session.posargs, env={"CHROMIUM": str(chromium)})
 
 
 @nox.session

@@ -75,6 +75,13 @@ def test_every_chart_is_drawn_with_what_it_says(drawn: list[tuple[charts.Figure,
         assert float(root.attrib["height"]) < 1100, figure.name
 
 
+def test_text_in_charts_has_a_dark_counterpart_or_is_legible_in_both(drawn: list[tuple[charts.Figure, str]]) -> None:
+    known = {*palette.DARK, *(ink for *_, ink in palette.BINS)}
+    for figure, svg in drawn:
+        texts = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+        assert {text.attrib["fill"] for text in texts if text.text} <= known, figure.name
+
+
 def test_names_in_charts_are_never_cut(drawn: list[tuple[charts.Figure, str]], winners: pd.DataFrame) -> None:
     (images,) = (svg for figure, svg in drawn if figure.name == "map_images")
     texts = {element.text for element in ElementTree.fromstring(images).iter("{http://www.w3.org/2000/svg}text")}

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_frame import BANDWIDTH, FIRST, PEAK, SILENT, contest
 
+from convbench import suites
 from convbench.report import costs, crossover, networks, pareto, regret, roofline, winner_table
 from convbench.report.problems import KEY
 from convbench.spec import ConvSpec
@@ -92,6 +93,14 @@ def test_many_sizes_share_rows_by_powers_of_two() -> None:
     bins, names = crossover._bins(pd.Series([7.0, 8, 9, 12, 14, 15, 16, 20, 24, 31, 32]))
     assert names == ("7", "8–15", "16–31", "32")
     assert list(bins) == [0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3]
+
+
+def test_the_suite_of_two_parameters_fills_both_of_its_maps() -> None:
+    found = [(problem.suite, "", problem.spec, problem.weights) for problem in suites.load("sweep_map")]
+    drawn = {(m.kind, m.across, m.upright): m for m in crossover.winner_maps(winner_table(report_frame.frame(found)))}
+    photos, layers = drawn["one channel", "image", "filter"], drawn["3×3, stride 1", "image", "channels"]
+    assert (len(photos.cells), len(layers.cells)) == (4 * 5, 4 * 4)
+    assert all(cell.problems == 1 for cell in photos.cells.values())
 
 
 def test_problems_along_a_line_make_no_map() -> None:

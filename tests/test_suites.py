@@ -87,7 +87,7 @@ def test_default_takes_over_layers_and_keeps_their_suite():
     problems = suites.load("default")
     assert 60 <= len(problems) <= 75
     origins = {problem.suite for problem in problems}
-    assert origins == set(suites.names()) - {"default", "smoke", "correctness", "population"}
+    assert origins == set(suites.names()) - {"default", "smoke", "correctness", "population", "sweep_map"}
     layers = {problem for name in origins for problem in suites.load(name)}
     assert set(problems) <= layers
     for sweep in ("sweep_size", "sweep_filter", "sweep_channels", "images", "audio"):
@@ -111,6 +111,9 @@ def test_sweeps_name_their_parameter():
         assert problem.spec.name == f"sweep_size:{problem.spec.spatial[0]}"
     for problem in suites.load("sweep_channels"):
         assert problem.spec.name == f"sweep_channels:{problem.spec.C}"
+    for problem in suites.load("sweep_map"):
+        spec = problem.spec
+        assert spec.name == f"sweep_map:{spec.C}ch_{spec.spatial[0]}_{spec.filter[0]}"
     for problem in suites.load("sweep_filter"):
         assert problem.spec.name == f"sweep_filter:{problem.spec.C}ch_{problem.spec.filter[0]}"
 
