@@ -8,7 +8,7 @@ import pytest
 import report_frame
 from report_frame import FIRST, contest
 
-from convbench.report import findings, page, phases, scaling, winner_table
+from convbench.report import charts, findings, page, phases, scaling, winner_table
 
 STEPS = {"transform": 1e-3, "multiply": 3e-3}
 FASTER = {"threads": [1, 2], "kernel_threads": [1, 2], "seconds": [[2.0] * 6, [1.25] * 6]}
@@ -38,6 +38,40 @@ def test_threads_are_compared_with_what_the_machine_gives() -> None:
     assert table["machine"].tolist() == pytest.approx([1.0, 2.0])
     assert not table["alarm"].any()
     assert findings.gained(table) == "2 threads are 1.60× as fast as one; the machine itself gains 2.00×"
+
+
+def test_what_nobody_can_judge_is_told_and_not_drawn() -> None:
+    rows = {
+        "busy": FASTER | {"probe": [[1.0] * 6, [2.0] * 6]},
+        "small": FASTER | {"kernel_threads": [1, 1]},
+        "quick": FASTER,
+    }
+    cells = [
+        (FIRST if name == "quick" else {"best_ratio": 2.0}) | {"algorithm": name, "scaling": json.dumps(row)}
+        for name, row in rows.items()
+    ]
+    frame = contest(*cells)
+    table = scaling.scaling_table(frame, winner_table(frame))
+    assert set(table.loc[table["judged"], "algorithm"]) == {"quick"}
+    notes = dict(zip(table["algorithm"], table["note"], strict=True))  # of the most threads
+    assert "no cores to give" in notes["busy"]
+    assert "left to one thread" in notes["small"]
+    assert notes["quick"] == ""
+    (figure,) = (figure for figure in charts.figures(frame, winner_table(frame)) if figure.section == "scaling")
+    assert "2 threads are 1.60× as fast as one" in figure.words
+
+
+def test_winners_of_a_suite_have_their_phases_and_what_stepping_spoils_is_pale() -> None:
+    frame = contest(
+        FIRST | {"algorithm": "im2col", "phases": json.dumps(STEPS), "phases_slowdown": 2.0},
+        {"algorithm": "kn2row", "best_ratio": 2.0, "phases": json.dumps({"pad": 1e-3}), "phases_slowdown": 1.0},
+    )
+    drawn = {figure.name: charts.svg(figure) for figure in charts.figures(frame, winner_table(frame))}
+    (suite,) = (svg for name, svg in drawn.items() if name.startswith("phases_"))
+    assert "im2col, 4.00 ms, stepping takes 2.00×" in suite
+    assert "kn2row" not in suite
+    assert 'opacity="0.4"' in suite
+    assert "n = 1, stepping takes 1.00×" in drawn["phases"]
 
 
 def test_alarms_stand_in_the_page_and_in_the_text() -> None:

@@ -43,7 +43,18 @@ def test_calibration_makes_samples_long_enough_and_no_longer(clock: FakeClock, s
     found = calibrated("a", clock.spend(seconds), clock)
     assert found.seconds == pytest.approx(seconds)
     assert found.loops * seconds >= LEAST_SAMPLE * 0.999
-    assert found.loops == 1 or (found.loops - 1) * seconds < LEAST_SAMPLE
+    assert found.loops == 1 or (found.loops - 1) * seconds < LEAST_SAMPLE * 1.001
+
+
+def test_a_call_that_had_to_wait_for_its_turn_is_timed_again(clock: FakeClock) -> None:
+    waits = iter([0.02])
+
+    def call() -> None:
+        clock.now += 1e-5 + next(waits, 0.0)
+
+    found = calibrated("a", call, clock)
+    assert found.seconds == pytest.approx(1e-5)
+    assert found.loops in (30, 31)
 
 
 def test_calibration_ends_for_a_call_that_takes_no_time(clock: FakeClock) -> None:

@@ -50,6 +50,13 @@ class Gain:
             f"{self.machine:.2f}×; {self.busy:.1f} processors worked"
         )
 
+    @property
+    def note(self) -> str:
+        """The alarm, or why there can be none."""
+        if self.kernel_threads < min(2, self.threads):
+            return "too small to share: left to one thread"
+        return self.alarm if self.judged else "the machine had no cores to give"
+
 
 def gains(text: str) -> list[Gain]:
     """From the fewest threads to the most; nothing of a text that is empty."""

@@ -119,7 +119,7 @@ def _details(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> 
         title = findings.longest_phases(told)
         yield Figure("phases", "phases", title, phases.phase_chart(told, looks, title))
     scaled = scaling.scaling_table(cells, winners)
-    if len(scaled):
+    if len(scaled := scaled[scaled["judged"]]):
         title = findings.gained(scaled)
         yield Figure("scaling", "scaling", title, scaling.scaling_chart(scaled, looks, title))
 
@@ -153,6 +153,11 @@ def _suites(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> I
         if rows["peak_fraction"].notna().any():
             title = f"{suite}: winners do {findings.span(rows['peak_fraction'])} of the core's peak"
             yield Figure(f"peak_{name}", "peak", title, bars.peak_chart(rows, looks, title))
+        mine = rows[[*KEY, "label", "winner"]].rename(columns={"winner": "algorithm"})
+        told = phases.phase_table(cells.merge(mine[[*KEY, "algorithm"]]), rows)
+        if len(told):
+            title = f"{findings.longest_phases(told)}, winners of {suite}"
+            yield Figure(f"phases_{name}", "phases", title, phases.winner_chart(told, title))
 
 
 def _sweeps(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:

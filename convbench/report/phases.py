@@ -15,13 +15,15 @@ from convbench.report.problems import KEY, anchor
 from convbench.report.shown import Column, Shown
 from convbench.units import percent, ratio, seconds
 
-__all__ = ["phase_chart", "phase_table", "phase_text"]
+__all__ = ["phase_chart", "phase_table", "phase_text", "winner_chart"]
 
 WIDTH, ROW = 520, 24
+ROUGH = 1.5  # times an ordinary call: what stepping adds is no longer small beside the parts
+PALE = 0.4
 COLOURS = {  # hues of Okabe and Ito, by what a phase is for
     **dict.fromkeys(("pad", "convert", "gather", "pack"), "#e69f00"),
     **dict.fromkeys(("transform", "depthwise"), "#56b4e9"),
-    **dict.fromkeys(("multiply", "pointwise"), "#0072b2"),
+    **dict.fromkeys(("multiply", "pointwise", "filter"), "#0072b2"),
     **dict.fromkeys(("inverse", "write"), "#009e73"),
 }
 
@@ -58,33 +60,59 @@ def phase_text(table: pd.DataFrame) -> Shown:
 def phase_chart(table: pd.DataFrame, looks: Sequence[Style], title: str) -> alt.LayerChart:
     """Per algorithm a bar of its phases, each the mean of its shares over the problems; at the right, how many."""
     order = [style.algorithm for style in looks if style.algorithm in set(table["algorithm"])]
-    groups = table.groupby(["algorithm", "phase"], sort=False)["share"].sum().reset_index()
     cells = table.drop_duplicates([*KEY, "algorithm"]).groupby("algorithm")
     number, slower = cells.size(), cells["slowdown"].median()
-    groups["end"] = (groups["share"] / groups["algorithm"].map(number)).groupby(groups["algorithm"]).cumsum()
-    groups["begin"] = groups.groupby("algorithm")["end"].shift(fill_value=0.0)
-    groups["middle"] = (groups["begin"] + groups["end"]) / 2
-    share = groups["end"] - groups["begin"]
-    groups["text"] = [percent(value) if value > 0.07 else "" for value in share]
-    phases = list(dict.fromkeys(table["phase"]))
+    groups = table.groupby(["algorithm", "phase"], sort=False)["share"].sum().reset_index()
+    groups["share"] /= groups["algorithm"].map(number)
+    notes = [f"n = {number[name]}, stepping takes {ratio(slower[name])}" for name in order]
+    rough = {name for name in order if slower[name] > ROUGH}
+    return _bars(groups.rename(columns={"algorithm": "row"}), order, notes, rough, title, ", mean over the problems")
+
+
+def winner_chart(table: pd.DataFrame, title: str) -> alt.LayerChart:
+    """Per problem a bar of its winner's phases; table: those rows of `phase_table`. At the right, who and how long."""
+    once = table.drop_duplicates("label")
+    notes = [
+        f"{row.algorithm}, {seconds(row.whole)}, stepping takes {ratio(row.slowdown)}"
+        for row in once.itertuples(index=False)
+    ]
+    rough = set(once.loc[once["slowdown"] > ROUGH, "label"])
+    return _bars(table.rename(columns={"label": "row"}), list(once["label"]), notes, rough, title)
+
+
+def _bars(
+    parts: pd.DataFrame, order: list[str], notes: list[str], rough: set[str], title: str, mean: str = ""
+) -> alt.LayerChart:
+    """A bar a row, cut into parts: columns row, phase, share. notes: text beside each row; rough: rows drawn pale."""
+    parts = parts[["row", "phase", "share"]].copy()
+    parts["end"] = parts.groupby("row")["share"].cumsum()
+    parts["begin"] = parts["end"] - parts["share"]
+    parts["middle"] = (parts["begin"] + parts["end"]) / 2
+    parts["text"] = [percent(value) if value > 0.07 else "" for value in parts["share"]]
+    parts["solid"] = [PALE if row in rough else 1.0 for row in parts["row"]]
+    phases = list(dict.fromkeys(parts["phase"]))
     scale = alt.Scale(domain=phases, range=[COLOURS.get(phase, MUTED) for phase in phases])
     legend = alt.Legend(title=None, orient="bottom", symbolType="square", columns=7)
-    axis = alt.Axis(format=".0%", tickCount=5, title="part of the sum of the phases, mean over the problems")
+    axis = alt.Axis(format=".0%", tickCount=5, title=f"part of the sum of the phases{mean}")
     x = alt.X("begin:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=axis)
-    y = rows_of(order, "algorithm")
-    notes = [f"n = {number[name]}, stepping takes {ratio(slower[name])}" for name in order]
-    bars = alt.Chart(groups[["algorithm", "phase", "begin", "end", "middle", "text"]])
+    y = rows_of(order, "row")
+    bars = alt.Chart(parts)
     return stack(
         bars.mark_bar(height=16, stroke=PAPER, strokeWidth=1).encode(
-            x=x, x2=alt.X2("end:Q"), y=y, color=alt.Color("phase:N", scale=scale, legend=legend)
+            x=x,
+            x2=alt.X2("end:Q"),
+            y=y,
+            color=alt.Color("phase:N", scale=scale, legend=legend),
+            opacity=alt.Opacity("solid:Q", scale=None),
         ),
         bars.mark_text(color="#000001", stroke="#ffffff", strokeWidth=2.5, strokeJoin="round", fontSize=11).encode(
             x=alt.X("middle:Q"), y=y, text=alt.Text("text:N")
         ),
         bars.mark_text(color="#000001", fontSize=11).encode(x=alt.X("middle:Q"), y=y, text=alt.Text("text:N")),
-        right(pd.DataFrame({"algorithm": order, "text": notes}), y, WIDTH),
+        right(pd.DataFrame({"row": order, "text": notes}), y, WIDTH),
         title=title,
-        subtitle="a variant that runs step by step on one thread; right: problems, its time over an ordinary call's",
+        subtitle="a variant that runs step by step on one thread; right: its time over an ordinary call's, "
+        f"pale above {ratio(ROUGH)}",
         width=WIDTH,
         height=ROW * len(order),
     )

@@ -24,16 +24,21 @@ WIDTH, HEIGHT = 460, 360
 
 def scaling_table(cells: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
     """One row per cell and number of threads: KEY, label, anchor, algorithm, threads, seconds, gain, low, high,
-    machine (the multiply-add probe's gain), efficiency, busy (processors that worked), alarm."""
-    told = cells[cells["scaling"] != ""].merge(winners[[*KEY, "label"]], on=KEY)
+    machine (the multiply-add probe's gain), efficiency, busy (processors that worked), alarm, note, judged (whether
+    the kernel was to use the threads and the machine had them to give)."""
+    scaled = cells[cells["scaling"] != ""].merge(winners[[*KEY, "label"]], on=KEY)
     rows = []
-    for cell in told.itertuples(index=False):
+    for cell in scaled.itertuples(index=False):
         head = (cell.suite, cell.spec, cell.weights, cell.label, anchor(cell.suite, cell.spec, cell.weights))
-        for gain in gains(cell.scaling):
+        several = gains(cell.scaling)
+        judged = several[-1].kernel_threads > 1 and several[-1].judged
+        for gain in several:
             found = (gain.threads, gain.seconds.median, gain.gain.median, gain.gain.low, gain.gain.high)
-            rows.append((*head, cell.algorithm, *found, gain.machine, gain.efficiency, gain.busy, gain.alarm))
+            rows.append(
+                (*head, cell.algorithm, *found, gain.machine, gain.efficiency, gain.busy, gain.alarm, gain.note, judged)
+            )
     columns = [*KEY, "label", "anchor", "algorithm", "threads", "seconds", "gain", "low", "high", "machine"]
-    return pd.DataFrame(rows, columns=[*columns, "efficiency", "busy", "alarm"])
+    return pd.DataFrame(rows, columns=[*columns, "efficiency", "busy", "alarm", "note", "judged"])
 
 
 def scaling_text(table: pd.DataFrame) -> Shown:
@@ -43,7 +48,7 @@ def scaling_text(table: pd.DataFrame) -> Shown:
         *(Column("time", "seconds", seconds), Column("gain", "gain", ratio), Column("from", "low", ratio)),
         *(Column("to", "high", ratio), Column("machine's gain", "machine", ratio)),
         *(Column("gain per thread", "efficiency", percent), Column("processors busy", "busy", "{:.1f}".format)),
-        Column("alarm", "alarm"),
+        Column("note", "note"),
     )
     return Shown(table, columns, link="anchor")
 
@@ -78,7 +83,7 @@ def scaling_chart(table: pd.DataFrame, looks: Sequence[Style], title: str) -> al
             x=alt.value(WIDTH + 26), y=key, text=alt.Text("text:N")
         ),
         title=title,
-        subtitle="geometric means over problems; grey: the multiply-add probe's; dashed: number of threads",
+        subtitle="geometric means over problems shared by threads; grey: the multiply-add probe; dashed: one for one",
         width=WIDTH,
         height=HEIGHT,
     )  # fmt: skip
