@@ -149,7 +149,7 @@ class Kernel:
 
     def __call__(self, input: Any, weight: Any, bias: Any = None, out: np.ndarray | None = None) -> np.ndarray:
         """input (N, C, …), weight (K, C/G, …), bias (K,) or None -> output (N, K, …), in ``out`` if given."""
-        x = operand(input, self._input_shape, self._dtype, "input")
+        x = operand(input, self._input_shape, self._dtype, "input", self.spec)
         w, b = self._weight(weight), None if bias is None else self._bias(bias)
         y = np.empty(self._output_shape, self._dtype) if out is None else self._output(out, input, weight, bias)
         if y.size:

@@ -39,7 +39,7 @@ def test_a_width_asked_for_is_the_width_compiled(vector_bytes: int) -> None:
     source = """
 from convbench import ConvSpec, check
 from convbench.kernels.gemm import panel_width
-    from convbench.kernels.simd import VECTOR_BYTES
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.jit import code_dir
 print(VECTOR_BYTES, panel_width("float32") * 2, code_dir().name.split("-")[2])
 print(check("direct", ConvSpec.parse("g2mb2ic10ih13oc14oh7kh3sh2ph1"), threads=1).ok)
