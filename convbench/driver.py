@@ -250,11 +250,13 @@ class Layer:
         """Seconds that each phase of one call takes, in the order they run; one entry, "run", if it has no phases.
 
         They add up to the whole run, as it is when it runs step by step: what lies between two steps is the second's.
-        "convert", before and after them, moves images of another layout than NCHW.
+        "convert", before and after them, moves images of another layout than NCHW. An empty batch has no phases.
         """
         kernel, x = self.kernel, self.kernel._input(input)
         y = kernel._output(out, input)
         seconds: dict[str, float] = {}
+        if not y.size:
+            return seconds
         with kernel._work() as work:
             before = clock()
             for name, call in kernel._steps(x, self.state, self.bias, y, work):

@@ -118,6 +118,15 @@ def test_strides_over_small_planes(size: int, stride: int, dtype: str) -> None:
         assert kind != "integer" or verdict.error == 0
 
 
+@pytest.mark.parametrize(("width", "filter"), [(1, 3), (1, 5), (2, 5), (2, 7), (3, 7), (4, 9)])
+def test_images_narrower_than_the_filter(width: int, filter: int) -> None:
+    """The last taps of one row and the first of the next may lie in the same place: none is forgotten."""
+    spec = ConvSpec((1, 8, 7, width), (8, 1, filter, filter), padding=filter // 2, groups=8)
+    assert sorted(kernel(spec, "depthwise", threads=1).plan.shape.taps.order) == list(range(filter**2))
+    verdict = check("depthwise", spec)
+    assert verdict.ok, verdict
+
+
 def test_padding_wider_than_the_image() -> None:
     verdict = check("depthwise", ConvSpec((1, 1, 3, 2), (1, 1, 2, 2), padding=40, stride=(1, 3)))
     assert verdict.ok, verdict

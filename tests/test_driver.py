@@ -287,6 +287,15 @@ def test_phases_are_timed_in_their_order(name: str) -> None:
     assert set(seconds.values()) == {blocks}
 
 
+@by_algorithm
+def test_an_empty_batch_has_no_phases(name: str) -> None:
+    spec = sample(name)
+    empty = spec.replace(input_shape=(0, *spec.input_shape[1:]))
+    _, w, bias = arrays(spec)
+    layer = kernel(empty, name, threads=1).prepare(w, bias)
+    assert layer.time_phases(np.empty(empty.input_shape, spec.np_dtype)) == {}
+
+
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW16c"])
 def test_images_of_another_layout_are_converted_before_and_after(layout: str) -> None:
     spec = ConvSpec((2, 16, 9, 9), (32, 16, 3, 3), layout=layout)

@@ -276,6 +276,22 @@ def test_a_workspace_limit_means_smaller_blocks_before_refusal(algorithm) -> Non
         Kernel(algorithm, spec, 1, 1000, "")
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ConvSpec((1, 1, 1, 4000), (1, 1, 1, 31), dilation=2),
+        ConvSpec((1, 4, 3, 3000), (4, 1, 1, 200), dilation=2, groups=4),
+        ConvSpec((1, 2, 5, 3000), (2, 2, 1, 100), stride=(2, 1), dilation=(4, 3)),
+    ],
+    ids=str,
+)
+def test_phases_of_rows_without_outputs_write_nothing(spec: ConvSpec) -> None:
+    verdict = check(fft_tiled.fft_tiled, spec)
+    assert verdict.ok, verdict
+    writes = fft_tiled.plan(spec, 1, None).tiling.tables().writes
+    assert (writes[:, 1] * writes[:, 2]).sum() * spec.N * spec.K == np.prod(spec.output_shape)
+
+
 def test_executed_work_hardly_grows_with_the_filter() -> None:
     """The point of the algorithm: from 5 × 5 to 15 × 15 the direct sum's work is nine times as large."""
     specs = [ConvSpec((1, 64, 112, 112), (64, 64, r, r), padding=r // 2) for r in (5, 15)]

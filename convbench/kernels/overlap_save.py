@@ -67,6 +67,7 @@ class Tiling(NamedTuple):
             write[..., 0] = output[0] + i * A_h * self.lattice.outputs[2] + j * A_w
             write[..., 1], write[..., 2] = output[2] - i, output[3] - j
         np.clip(writes[..., 1:], 0, (self.hop_h, self.hop_w), out=writes[..., 1:])
+        writes[..., 2][writes[..., 1] == 0] = 0  # of a phase without outputs
         return Tables(reads.reshape(-1, 3), channels[:, [0, 2, 3]], writes.reshape(-1, 3))
 
 

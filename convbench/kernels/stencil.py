@@ -47,23 +47,32 @@ class Chains(NamedTuple):
 
 
 def chains(offsets: list[int], step: int) -> Chains:
-    """Chain taps that lie ``step`` apart: lengths 3 and 2, single taps only where nothing lies a step away."""
-    tap_at = {offset: tap for tap, offset in enumerate(offsets)}
-    found: dict[int, list[list[int]]] = {3: [], 2: [], 1: []}
-    for first in offsets:
-        if first - step in tap_at:
-            continue
-        run = [first]
-        while run[-1] + step in tap_at:
-            run.append(run[-1] + step)
-        while run:
-            length = len(run) if len(run) <= 3 else 2 if len(run) == 4 else 3
-            found[length].append(run[:length])
-            run = run[length:]
+    """Chain taps that lie ``step`` apart: lengths 3 and 2, single taps only where nothing lies a step away.
+
+    Every tap is in one chain, also where several have the same offset: on narrow images, beyond the end of a row.
+    """
+    layers: list[dict[int, int]] = []  # offset -> tap, each offset once
+    for tap, offset in enumerate(offsets):
+        layer = next((layer for layer in layers if offset not in layer), None)
+        if layer is None:
+            layers.append(layer := {})
+        layer[offset] = tap
+    found: dict[int, list[tuple[int, list[int]]]] = {3: [], 2: [], 1: []}  # length -> (first offset, taps)
+    for tap_at in layers:
+        for first in tap_at:
+            if first - step in tap_at:
+                continue
+            run = [first]
+            while run[-1] + step in tap_at:
+                run.append(run[-1] + step)
+            while run:
+                length = len(run) if len(run) <= 3 else 2 if len(run) == 4 else 3
+                found[length].append((run[0], [tap_at[offset] for offset in run[:length]]))
+                run = run[length:]
     ordered = [chain for length in (3, 2, 1) for chain in found[length]]
     return Chains(
-        np.array([tap_at[offset] for chain in ordered for offset in chain], np.int64),
-        np.array([chain[0] for chain in ordered], np.int64),
+        np.array([tap for _, taps in ordered for tap in taps], np.int64),
+        np.array([first for first, _ in ordered], np.int64),
         (len(found[3]), len(found[2]), len(found[1])),
     )
 
