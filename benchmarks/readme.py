@@ -52,7 +52,7 @@ def block(run: Path) -> str:
             *(f"| {' | '.join(map(str, row))} |" for row in rows),
             "",
             "The last three columns say how many times as long that contender takes as the winner (geometric means).",
-            "Where it was hopeless, one call or a prediction stands for it; the sentences above leave such problems out.",
+            "Where it was hopeless, one call or a prediction stands for it; the sentences above leave those out.",
         ]
     )
 
