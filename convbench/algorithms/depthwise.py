@@ -27,7 +27,7 @@ from convbench.kernels.image_stencil import correlate_bands
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.packing import pack_taps
-from convbench.kernels.stencil import ROWS, SHORT, WIDTH, Chains, lanes_of, stencil
+from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, SHORT, WIDTH, Chains, lanes_of, stencil
 from convbench.kernels.threads import parallel
 from convbench.kernels.window import (
     Window,
@@ -44,7 +44,6 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
-PAD, MULTIPLY = 1, 2  # phases of a window
 EFFICIENCY = 0.75  # of peak in the taps of whole tiles
 LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is copied by bands
 TAP_SECONDS = 3e-10  # to move one tap to its place
@@ -132,27 +131,19 @@ def arguments(plan: Plan, which: int, x: Any, state: State, bias: Any, y: Any) -
     shape, taps, x, y = state.shape, state.shape.taps, x.reshape(-1), y.reshape(-1)
     bias = shape.no_bias if bias is None else bias
     if shape.bands is not None:
-        return correlate_bands, (x, state.weight, taps.offsets, taps.counts, bias, y, shape.bands, shape.numbers)
+        return correlate_bands, (which, x, state.weight, taps.offsets, taps.counts, bias, y, shape.bands, shape.numbers)
     return convolve_blocks, (which, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias, y, shape.blocks,
                              shape.numbers)  # fmt: skip
 
 
 def phase(which: int) -> Callable[..., None]:
-    """One phase of one window, to be timed apart from the other; bands are padded by the one kernel that multiplies."""
+    """One phase of one window or band, to be timed apart from the other."""
 
     def step(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, task: int) -> None:
         kernel, operands = arguments(plan, which, x, state, bias, y)
-        if plan.window is not None:
-            kernel(task, task + 1, *operands, work)
-        elif which == MULTIPLY:
-            kernel(0, state.shape.tasks, *operands, work)
+        kernel(task, task + 1, *operands, work)
 
     return step
-
-
-def windows(plan: Plan) -> int:
-    """Blocks whose phases are timed one after the other."""
-    return 1 if plan.window is None else plan.spec.N * plan.spec.C * plan.window.blocks
 
 
 def tiles(plan: Plan) -> tuple[int, int]:
@@ -188,7 +179,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 depthwise = Algorithm(
     name="depthwise",
-    run=phases(pad=phase(PAD), multiply=phase(MULTIPLY), blocks=windows, fused=run),
+    run=phases(pad=phase(PAD), multiply=phase(MULTIPLY), blocks=lambda plan: plan.shape.tasks, fused=run),
     supports=supports,
     plan=plan,
     prepare=prepare,

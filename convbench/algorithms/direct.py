@@ -25,7 +25,8 @@ from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import strip_products
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.pixel_tiles import TILES
-from convbench.kernels.strip_products import MULTIPLY, PAD, StripPlan, pack_weights, plan_strips, scratch_parts
+from convbench.kernels.stencil import MULTIPLY, PAD
+from convbench.kernels.strip_products import StripPlan, pack_weights, plan_strips, scratch_parts
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
@@ -68,7 +69,7 @@ def phase(which: int) -> Callable[..., None]:
 
 
 def tasks(plan: Plan) -> int:
-    return strip_products.tasks(plan) if isinstance(plan, StripPlan) else stencils.windows(plan)
+    return strip_products.tasks(plan) if isinstance(plan, StripPlan) else plan.shape.tasks
 
 
 def executed_flop(plan: Plan) -> float:

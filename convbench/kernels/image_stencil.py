@@ -17,7 +17,7 @@ from convbench.kernels.image_bands import Geometry
 from convbench.kernels.jit import njit
 from convbench.kernels.lines import clear_line
 from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
-from convbench.kernels.stencil import ROWS, SHORT, WIDTH, tile
+from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, SHORT, WIDTH, tile
 
 
 @intrinsic(prefer_literal=True)
@@ -84,9 +84,10 @@ def _copy_rows(typingctx, stride, x, start, x_step, column, W, above, inside, be
 
 
 @njit
-def correlate_bands(begin, end, x, weight, offsets, counts, bias, y, bands, numbers, scratch):
+def correlate_bands(begin, end, which, x, weight, offsets, counts, bias, y, bands, numbers, scratch):
     """Tasks (n, k, band), the last fastest; x, weight, y flat; scratch (private, uint8): two of ``Geometry.size``.
 
+    which: sum of the phases to run, PAD and MULTIPLY; one without the other takes one task at a time.
     One function: a call of another, or a view of an array, costs as much as the tile of a small image.
     """
     n = numbers
@@ -94,7 +95,8 @@ def correlate_bands(begin, end, x, weight, offsets, counts, bias, y, bands, numb
                  n[16], n[17], n[18])  # fmt: skip
     lanes = VECTOR_BYTES // y.itemsize
     copies = scratch.view(y.dtype)
-    clear_line(copies, 0, 2 * g.size)  # what tiles read beyond the pixels could be slow to multiply
+    if which & PAD:
+        clear_line(copies, 0, 2 * g.size)  # what tiles read beyond the pixels could be slow to multiply
     taps, parts, room, x_step = weight.size // g.outputs, g.slices * g.B, g.each * g.pitch, g.B * g.row_step
     number, output = np.uintp(begin % g.bands), begin // g.bands
     k, plane, turn = output % g.outputs, output // g.multiplier, output % g.multiplier
@@ -102,7 +104,7 @@ def correlate_bands(begin, end, x, weight, offsets, counts, bias, y, bands, numb
     x_start, y_start = plane * g.x_plane, output * g.y_plane
     for task in range(begin, end + 1):
         copied = g.size - ready
-        if task < end:
+        if task < end and which & PAD:
             column = (bands[ahead, 2] - g.left) * g.stride
             for part in range(parts):
                 at, first = copied + part * room, np.uintp(4 + 4 * part)
@@ -118,7 +120,7 @@ def correlate_bands(begin, end, x, weight, offsets, counts, bias, y, bands, numb
                 ahead, turn = np.uintp(0), turn + 1
                 if turn == g.multiplier:
                     turn, x_start = 0, x_start + g.x_plane
-        if task > begin:
+        if task > begin and which & MULTIPLY:
             y_band, rows, cols = y_start + bands[number, 0], bands[number, 1], bands[number, 3]
             p = 0
             while p < rows:

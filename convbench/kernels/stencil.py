@@ -28,6 +28,7 @@ from numba.extending import intrinsic
 from convbench.kernels.jit import njit
 from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
+PAD, MULTIPLY = 1, 2  # phases of a block: its pixels copied with their padding; the sums
 ROWS = 7  # divides 112, 56, 28, 14 and 7; 7·2 accumulators, 3 weights and a pixel vector fit 32 registers
 WIDTH = 2 if VECTOR_BYTES == 64 else 1  # vectors a tile; 7·1, 3 and 1 fit the 16 registers of narrower hosts
 SHORT = 4  # rows of a tile whose vectors hold two rows of output each: 7 or 8 of those

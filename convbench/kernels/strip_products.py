@@ -17,6 +17,7 @@ from convbench.kernels.layout import ALIGNMENT, Part, carve, round_up, scratch_b
 from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.pixel_tiles import TILES, tile
 from convbench.kernels.simd import VECTOR_BYTES
+from convbench.kernels.stencil import MULTIPLY, PAD
 from convbench.kernels.strips import Strip, numbers, pack_strip, strip_lines, strip_of, strip_offsets, unpacked
 from convbench.kernels.threads import parallel
 from convbench.reductions import lift
@@ -26,7 +27,6 @@ PANEL_BYTES = 768 * 1024  # of a strip's panel, unless one row of outputs takes 
 TILE_BYTES = 24 * 1024  # of the pixels that a tile reads of a block of input channels: a part of L1
 LEAST_TERMS = 128  # of a block of input channels: what pays for loading and storing its sums
 BLOCK_BYTES = 256 * 1024  # of a block's filters
-PAD, MULTIPLY = 1, 2  # phases of a task
 COLS = 512  # outputs of a row that a strip takes at most
 SLACK = max(width for widths in TILES.values() for width in widths)  # vectors that the last tile reads beyond the panel
 
