@@ -3,11 +3,10 @@
     y[n, k, p, q] = Σ_{r,s} w[k, r, s] · x̂[n, ⌊k·C/K⌋, p·stride + r·dilation, q·stride + s·dilation]
 
 x̂ is x zero-padded. C = G with any multiplier K/C; one channel (image filtering) and 1-D signals are the same problem.
-Images of column stride 1 or 2 go by bands of rows whose pixels are copied to L1 just before their use, padded, split by
-column phase, narrow rows two to a vector (``kernels/image_stencil.py``): taps are constant offsets, no load is masked,
-and a vector of pixels serves up to three output rows. Signals and larger strides copy larger windows
-(``kernels/stencil.py``), as does a workspace too small for two bands. Memory: two bands of about 12 KiB, or a window of
-about 32 KiB, a thread. Error: the direct sum's (``algorithm.direct_error``).
+Images of column stride 1 or 2 are read where they lie, tile by tile (``kernels/plane_stencil.py``): masks leave out
+what lies beyond a row, and a vector of pixels serves up to five output rows. Signals and larger strides copy windows,
+padded and split by column phase (``kernels/stencil.py``), as does a workspace too small for a row of zeros. Memory:
+such a row, or a window of about 32 KiB, a thread. Error: the direct sum's (``algorithm.direct_error``).
 Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution without memory overhead.
 """
 
@@ -22,12 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, phases, terms
-from convbench.kernels.image_bands import Geometry, band_chains, bands, geometry
-from convbench.kernels.image_stencil import correlate_bands
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.packing import pack_taps
-from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, SHORT, WIDTH, Chains, lanes_of, stencil
+from convbench.kernels.plane_chains import ROWS as HIGH
+from convbench.kernels.plane_chains import TALL, Geometry, chains, geometry
+from convbench.kernels.plane_chains import WIDTH as WIDE
+from convbench.kernels.plane_stencil import correlate_planes
+from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, lanes_of, stencil
 from convbench.kernels.threads import parallel
 from convbench.kernels.window import (
     Window,
@@ -45,21 +46,21 @@ from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
 EFFICIENCY = 0.75  # of peak in the taps of whole tiles
-LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is copied by bands
+LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
 TAP_SECONDS = 3e-10  # to move one tap to its place
 TILE_SECONDS = 2e-8  # what a tile costs beside its taps
-COPY_SECONDS = 2e-9  # what a vector copied to a band costs
 
 
 class Shape(NamedTuple):
     """What ``run`` needs to know of a plan."""
 
-    taps: Chains
+    order: np.ndarray  # of one filter's taps
+    first: np.ndarray  # of its chains: rows, or offsets in a window
+    counts: tuple[Any, ...]
     no_bias: np.ndarray  # zeros (K,)
     numbers: np.ndarray  # the plan's window or geometry, packed
-    bands: np.ndarray | None  # of an image
+    stride: tuple[int, ...]  # as many zeros as the columns' stride
     tasks: int
-    blocks: int  # windows of one channel
 
 
 class State(NamedTuple):
@@ -72,19 +73,21 @@ class Plan:
     spec: ConvSpec
     threads: int
     lifted: ConvSpec
-    window: Window | None  # None: by bands
-    geometry: Geometry  # of an image
+    window: Window | None  # None: in place
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        return geometry(self.lifted, self.threads)
 
     @cached_property
     def shape(self) -> Shape:
-        spec, lifted, g = self.spec, self.lifted, self.geometry
+        spec, lifted, stride = self.spec, self.lifted, (0,) * self.spec.stride[-1]
         no_bias = np.zeros(spec.K, spec.np_dtype)
         if self.window is None:
-            return Shape(band_chains(lifted), no_bias, np.array(g, np.int64), bands(lifted),
-                         spec.N * spec.K * g.bands, 0)  # fmt: skip
-        windows = self.window.blocks
-        return Shape(window_chains(lifted, self.window), no_bias, packed(self.window), None,
-                     spec.N * spec.C * windows, windows)  # fmt: skip
+            g = self.geometry
+            return Shape(*chains(lifted), no_bias, np.array(g, np.int64), stride, spec.N * spec.K * g.O * g.bands)
+        numbers, tasks = packed(self.window), spec.N * spec.C * self.window.blocks
+        return Shape(*window_chains(lifted, self.window), no_bias, numbers, stride, tasks)
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -94,29 +97,24 @@ def supports(spec: ConvSpec) -> str | None:
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    lifted = lift(spec, 3)
-    banded = Plan(spec, threads, lifted, None, geometry(lifted))
+    in_place = Plan(spec, threads, lift(spec, 3), None)
     suited = spec.ndim > 1 and spec.stride[-1] <= 2 and spec.spatial[-1] < LONGEST_ROW
-    if suited and (workspace_limit is None or workspace(banded) <= workspace_limit):
-        return banded
-    return replace(banded, window=window(lifted, None if workspace_limit is None else workspace_limit // threads))
+    if suited and (workspace_limit is None or workspace(in_place) <= workspace_limit):
+        return in_place
+    return replace(
+        in_place, window=window(in_place.lifted, None if workspace_limit is None else workspace_limit // threads)
+    )
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
     """(K, 1, R, S) -> each filter's taps in the order of the chains."""
-    return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.taps.order), plan.shape)
-
-
-def scratch(plan: Plan) -> int:
-    """Bytes a thread: a window, or two bands."""
-    dtype = plan.spec.np_dtype
-    if plan.window is not None:
-        return scratch_bytes([((plan.window.size,), dtype)])
-    return scratch_bytes([((2 * plan.geometry.size,), dtype)])
+    return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.order), plan.shape)
 
 
 def workspace(plan: Plan) -> int:
-    return plan.threads * scratch(plan)
+    """Each thread's own: a window, or a row of zeros."""
+    length = plan.spec.spatial[-1] if plan.window is None else plan.window.size
+    return plan.threads * scratch_bytes([((length,), plan.spec.np_dtype)])
 
 
 def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
@@ -128,20 +126,20 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
 
 def arguments(plan: Plan, which: int, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, tuple[Any, ...]]:
     """The kernel, and what it takes between its tasks and its scratch."""
-    shape, taps, x, y = state.shape, state.shape.taps, x.reshape(-1), y.reshape(-1)
-    bias = shape.no_bias if bias is None else bias
-    if shape.bands is not None:
-        return correlate_bands, (which, x, state.weight, taps.offsets, taps.counts, bias, y, shape.bands, shape.numbers)
-    return convolve_blocks, (which, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias, y, shape.blocks,
-                             shape.numbers)  # fmt: skip
+    shape, x, y = state.shape, x.reshape(-1), y.reshape(-1)
+    operands = shape.first, shape.counts, shape.no_bias if bias is None else bias, y, shape.numbers
+    if plan.window is None:
+        return correlate_planes, (x, state.weight, *operands, shape.stride)
+    return convolve_blocks, (which, x, plan.spec.C, state.weight, *operands)
 
 
 def phase(which: int) -> Callable[..., None]:
-    """One phase of one window or band, to be timed apart from the other."""
+    """One phase of one window, to be timed apart from the other; an image read in place has nothing to pad."""
 
     def step(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, task: int) -> None:
         kernel, operands = arguments(plan, which, x, state, bias, y)
-        kernel(task, task + 1, *operands, work)
+        if plan.window is not None or which & MULTIPLY:
+            kernel(task, task + 1, *operands, work)
 
     return step
 
@@ -151,9 +149,10 @@ def tiles(plan: Plan) -> tuple[int, int]:
     (O, P, Q), lanes = plan.lifted.output_spatial, lanes_of(plan.spec.np_dtype)
     if plan.window is not None:
         return (O * -(-P // ROWS) * -(-Q // lanes) if P > 1 else O * -(-Q // (ROWS * lanes))), ROWS
-    if plan.geometry.joined > 1 or (lanes >= Q and ROWS < P <= 2 * SHORT):
-        return O * -(-P // (SHORT * plan.geometry.joined)), SHORT
-    return O * -(-P // ROWS) * -(-Q // (WIDTH * lanes)), ROWS * min(WIDTH, -(-Q // lanes))
+    A = min(plan.geometry.A, P)
+    if WIDE > 1 and lanes >= Q and P // A > HIGH:
+        return O * A * -(-P // (A * TALL)), TALL
+    return O * A * -(-P // (A * HIGH)) * -(-Q // (WIDE * lanes)), HIGH * min(WIDE, -(-Q // lanes))
 
 
 def executed_flop(plan: Plan) -> float:
@@ -167,13 +166,12 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    spec, threads, g = plan.spec, plan.threads, plan.geometry
+    spec, threads = plan.spec, plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
     compute += machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
     compute += spec.N * spec.K * tiles(plan)[0] * TILE_SECONDS / threads
     if plan.window is None:
-        copied = g.bands * g.stride * g.slices * g.B * g.each * -(-g.pitch // lanes_of(spec.np_dtype))
-        return compute + spec.N * spec.K * copied * COPY_SECONDS / threads
+        return compute
     return compute + fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
 
 
@@ -187,12 +185,12 @@ depthwise = Algorithm(
     cost=cost,
     prepare_cost=prepare_cost,
     executed_flop=executed_flop,
-    claim="one channel at a time, lanes along the row, bands of rows in L1; single-channel images and 1-D signals too",
+    claim="one channel at a time, lanes along the row, images read in place; single-channel images and 1-D signals too",
 )
 
 
 @njit
-def convolve_blocks(begin, end, which, x, C, weight, offsets, counts, bias, y, blocks, numbers, scratch):
+def convolve_blocks(begin, end, which, x, C, weight, offsets, counts, bias, y, numbers, scratch):
     """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window.
 
     which: sum of the phases to run; without PAD the window is the one that the scratch holds.
@@ -201,6 +199,7 @@ def convolve_blocks(begin, end, which, x, C, weight, offsets, counts, bias, y, b
     O, P, Q = window.output
     K = bias.size
     taps = weight.size // K
+    blocks = O * -(-P // window.rows) * -(-Q // window.cols)
     for task in range(begin, end):
         channel = task // blocks
         n, c = channel // C, channel % C
