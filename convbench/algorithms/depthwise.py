@@ -21,12 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, phases, terms
+from convbench.kernels import plane_forms
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.packing import pack_taps
-from convbench.kernels.plane_chains import ROWS as HIGH
-from convbench.kernels.plane_chains import TALL, Geometry, chains, geometry
-from convbench.kernels.plane_chains import WIDTH as WIDE
+from convbench.kernels.plane_forms import FIELDS, Geometry
 from convbench.kernels.plane_stencil import correlate_planes
 from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, lanes_of, stencil
 from convbench.kernels.threads import parallel
@@ -55,16 +54,14 @@ class Shape(NamedTuple):
     """What ``run`` needs to know of a plan."""
 
     order: np.ndarray  # of one filter's taps
-    first: np.ndarray  # of its chains: rows, or offsets in a window
-    counts: tuple[Any, ...]
+    taps: tuple[Any, ...]  # what a tile is compiled for, or a window's chains: offsets, counts
     no_bias: np.ndarray  # zeros (K,)
-    numbers: np.ndarray  # the plan's window or geometry, packed
-    stride: tuple[int, ...]  # as many zeros as the columns' stride
+    numbers: np.ndarray  # the plan's, packed
     tasks: int
 
 
 class State(NamedTuple):
-    weight: np.ndarray  # (K·taps,) in the order of the chains
+    weight: np.ndarray  # (K·taps,) in that order
     shape: Shape
 
 
@@ -76,18 +73,17 @@ class Plan:
     window: Window | None  # None: in place
 
     @cached_property
-    def geometry(self) -> Geometry:
-        return geometry(self.lifted, self.threads)
-
-    @cached_property
     def shape(self) -> Shape:
-        spec, lifted, stride = self.spec, self.lifted, (0,) * self.spec.stride[-1]
+        spec, lifted = self.spec, self.lifted
         no_bias = np.zeros(spec.K, spec.np_dtype)
         if self.window is None:
-            g = self.geometry
-            return Shape(*chains(lifted), no_bias, np.array(g, np.int64), stride, spec.N * spec.K * g.O * g.bands)
-        numbers, tasks = packed(self.window), spec.N * spec.C * self.window.blocks
-        return Shape(*window_chains(lifted, self.window), no_bias, numbers, stride, tasks)
+            form, numbers = tuple(plane_forms.form(lifted)), plane_forms.numbers(lifted, self.threads)
+            bands = Geometry(*numbers[:FIELDS].tolist()).bands
+            return Shape(
+                plane_forms.order(lifted), (form,), no_bias, numbers, spec.N * spec.K * lifted.output_spatial[0] * bands
+            )
+        order, *taps = window_chains(lifted, self.window)
+        return Shape(order, tuple(taps), no_bias, packed(self.window), spec.N * spec.C * self.window.blocks)
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -127,9 +123,9 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
 def arguments(plan: Plan, which: int, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, tuple[Any, ...]]:
     """The kernel, and what it takes between its tasks and its scratch."""
     shape, x, y = state.shape, x.reshape(-1), y.reshape(-1)
-    operands = shape.first, shape.counts, shape.no_bias if bias is None else bias, y, shape.numbers
+    operands = *shape.taps, shape.no_bias if bias is None else bias, y, shape.numbers
     if plan.window is None:
-        return correlate_planes, (x, state.weight, *operands, shape.stride)
+        return correlate_planes, (x, state.weight, *operands)
     return convolve_blocks, (which, x, plan.spec.C, state.weight, *operands)
 
 
@@ -149,10 +145,10 @@ def tiles(plan: Plan) -> tuple[int, int]:
     (O, P, Q), lanes = plan.lifted.output_spatial, lanes_of(plan.spec.np_dtype)
     if plan.window is not None:
         return (O * -(-P // ROWS) * -(-Q // lanes) if P > 1 else O * -(-Q // (ROWS * lanes))), ROWS
-    A = min(plan.geometry.A, P)
-    if WIDE > 1 and lanes >= Q and P // A > HIGH:
-        return O * A * -(-P // (A * TALL)), TALL
-    return O * A * -(-P // (A * HIGH)) * -(-Q // (WIDE * lanes)), HIGH * min(WIDE, -(-Q // lanes))
+    form = plane_forms.form(plan.lifted)
+    high, wide, vectors = len(form.height), len(form.width), -(-Q // lanes)
+    A = min(P, plane_forms.apart(plan.lifted)[0])
+    return O * A * -(-P // (A * high)) * -(-vectors // wide), high * min(wide, vectors)
 
 
 def executed_flop(plan: Plan) -> float:
