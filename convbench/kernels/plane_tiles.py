@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from convbench.kernels.plane_forms import Form
-from convbench.kernels.simd import Vectors, index, repeat
+from convbench.kernels.simd import Vectors, index, opaque, repeat
 
 AHEAD = 8192  # bytes between what is used and what is fetched; 2 and 4 KiB were slower by up to a fifth on large planes
 FEW = 9  # taps that stay in registers
@@ -119,9 +119,10 @@ class Tile:
                 sums[at] = builder.phi(self.vectors.type)
                 sums[at].add_incoming(value, entry)
                 sums[at].add_incoming(after[at], last)
-            h, of = builder.add(h, self.number["dilation"]), builder.gep(of, [self.x_step])
+            h = opaque(builder, builder.add(h, self.number["dilation"]))
+            of = opaque(builder, builder.gep(of, [self.x_step]))
             if n % B == 0:
-                y = builder.gep(y, [self.y_step])
+                y = opaque(builder, builder.gep(y, [self.y_step]))
         return sums
 
     def by_chains(self, sums: Sums, counts: ir.Value, plane: ir.Value, zeros: ir.Value) -> Sums:
@@ -136,7 +137,7 @@ class Tile:
         for _ in range(self.height):
             self.fetch(of, self.width * self.step)
             self.fetch(y, self.width, write=True)
-            of, y = builder.gep(of, [x_step]), builder.gep(y, [self.y_step])
+            of, y = (opaque(builder, builder.gep(at, [step])) for at, step in ((of, x_step), (y, self.y_step)))
 
         def add_column(s: ir.Value, lines: list[ir.Value], length: int, w: ir.Value, sums: Sums) -> Sums:
             shift = self.shift(s)
@@ -156,7 +157,7 @@ class Tile:
             at, lines = builder.gep(self.x, [builder.mul(line, W)]), []
             for _ in range(self.height + length - 1):
                 lines.append(builder.select(builder.icmp_unsigned("<", h, self.number["H"]), at, zeros))
-                h, at = builder.add(h, down), builder.gep(at, [x_step])
+                h, at = opaque(builder, builder.add(h, down)), opaque(builder, builder.gep(at, [x_step]))
 
             def body(s: ir.Value, carried: Sequence[ir.Value]) -> Sequence[ir.Value]:
                 added = add_column(s, lines, length, carried[0], dict(zip(self.tile, carried[1:], strict=True)))
@@ -178,9 +179,9 @@ class Tile:
     def store(self, sums: Sums, rows: ir.Value, cols: ir.Value) -> None:
         """Writes the first ``rows`` × ``cols`` of them to y."""
         builder = self.builder
-        masks = self.vectors.masks(index(0), cols, self.width)
+        masks, to = self.vectors.masks(index(0), cols, self.width), self.y
         for p in range(self.height):
             with builder.if_then(builder.icmp_signed("<", index(p), rows)):
-                to = builder.gep(self.y, [builder.mul(self.y_step, index(p))])
                 for v in range(self.width):
                     self.vectors.store(sums[p, v], to, index(v * self.vectors.lanes), masks[v])
+            to = opaque(builder, builder.gep(to, [self.y_step]))

@@ -38,6 +38,15 @@ def pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Valu
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
 
 
+def opaque(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """The same integer or pointer, of which LLVM knows nothing: it will not compute ahead what follows from it.
+
+    Unrolled addresses would else become as many variables of the loop around them, each kept on the stack.
+    """
+    empty = ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=r,0")
+    return builder.call(empty, [value])
+
+
 def repeat(
     builder: ir.IRBuilder,
     count: ir.Value,
