@@ -46,6 +46,7 @@ from convbench.spec import ConvSpec
 
 EFFICIENCY = 0.75  # of peak in the taps of whole tiles
 LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
+EARLY = 0.4  # of the time a copy takes: what lines fetched well before their use take to move
 TAP_SECONDS = 3e-10  # to move one tap to its place
 TILE_SECONDS = 2e-8  # what a tile costs beside its taps
 
@@ -164,7 +165,8 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
-    compute += machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
+    moved = machine.byte_time(spec.min_bytes, threads)
+    compute = machine.call_overhead + (max(compute, EARLY * moved) if plan.window is None else compute + moved)
     compute += spec.N * spec.K * tiles(plan)[0] * TILE_SECONDS / threads
     if plan.window is None:
         return compute

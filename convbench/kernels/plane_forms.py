@@ -21,9 +21,8 @@ ROWS = 7  # of a tile: divides 112, 56, 28, 14 and 7
 WIDTH = (
     2 if VECTOR_BYTES == 64 else 1
 )  # vectors of a tile: 14 or 7 sums, a chain's weights and pixels fit the registers
-HIGHEST = 7  # rows of a filter that has code of its own
-WIDEST = 5  # its columns, if no loop is to go over them
-SMALL = 3  # rows of a filter whose tiles may be twice as high on short rows
+LARGEST = 7  # rows and columns of a filter that has code of its own
+SMALL = 3  # rows of one whose tiles may be twice as high on short rows
 OUTSIDE = -(1 << 40)  # a row that no image has
 
 Count = tuple[int, ...]
@@ -65,7 +64,7 @@ class Form(NamedTuple):
     stride: Count  # of columns, 1 or 2
     B: Count
     R: Count  # rows of a filter whose taps go row by row; none where they go by chains
-    S: Count  # its columns; none where a loop goes over them
+    S: Count  # its columns
     chains: tuple[Count, ...]  # their lengths, longest first; none where taps go row by row
 
 
@@ -99,7 +98,7 @@ def apart(spec: ConvSpec) -> tuple[int, int]:
 def by_rows(spec: ConvSpec) -> bool:
     """Whether taps go row by row of the image rather than by chains: a small filter in two dimensions."""
     two = spec.spatial[0] == spec.filter[0] == 1 == spec.output_spatial[0]
-    return two and spec.filter[1] <= HIGHEST and apart(spec)[1] <= 2 and 1 in (spec.stride[2], spec.dilation[2])
+    return two and max(spec.filter) <= LARGEST and apart(spec)[1] <= 2 and 1 in (spec.stride[2], spec.dilation[2])
 
 
 def form(spec: ConvSpec) -> Form:
@@ -109,7 +108,7 @@ def form(spec: ConvSpec) -> Form:
     high = WIDTH if short and rows and R <= SMALL and P > A * ROWS else 1
     return Form(
         height=(0,) * (high * ROWS), width=(0,) * (1 if short else WIDTH), stride=(0,) * spec.stride[2], B=(0,) * B,
-        R=(0,) * R if rows else (), S=(0,) * S if rows and S <= WIDEST else (),
+        R=(0,) * R if rows else (), S=(0,) * S if rows else (),
         chains=() if rows else tuple((0,) * length for length in chains(spec)),
     )  # fmt: skip
 

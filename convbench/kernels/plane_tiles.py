@@ -15,7 +15,7 @@ from convbench.kernels.plane_forms import Form
 from convbench.kernels.simd import Vectors, index, opaque, repeat
 
 AHEAD = 8192  # bytes between what is used and what is fetched; 2 and 4 KiB were slower by up to a fifth on large planes
-FEW = 9  # taps that stay in registers
+FEW = 25  # taps that stay in registers
 
 Sums = dict[tuple[int, int], ir.Value]
 
@@ -72,7 +72,7 @@ class Tile:
         builder, R, S, B = self.builder, len(self.form.R), len(self.form.S), self.B
         shifts = [self.shift(index(s)) for s in range(0, S, self.step)]
         masks = [self.masks(shift) for shift in shifts]
-        few = 0 < R * S <= FEW
+        few = R * S <= FEW
         kept = {(r, s): self.tap(self.w, r * S + s) for r in range(R) for s in range(S)} if few else {}
 
         def add(to: Sums, taps: list[tuple[int, ir.Value]], pixels: list[ir.Value]) -> None:
@@ -88,17 +88,6 @@ class Tile:
                     add(to, taps, found[f])
             return to
 
-        def add_long_row(of: ir.Value, readers: list[tuple[int, int]], to: Sums) -> Sums:
-            def add_column(s: ir.Value, carried: Sequence[ir.Value]) -> Sequence[ir.Value]:
-                shift, sums = self.shift(s), dict(zip(to, carried, strict=True))
-                w = builder.gep(self.w, [s])
-                taps = [(p, self.vectors.splat(builder.load(builder.gep(w, [builder.mul(self.number["S"], index(r))]))))
-                        for p, r in readers]  # fmt: skip
-                add(sums, taps, self.pixels(builder.gep(of, [shift]), self.masks(shift))[0])
-                return list(sums.values())
-
-            return dict(zip(to, repeat(builder, self.number["S"], list(to.values()), add_column), strict=True))
-
         h = self.row
         of = builder.gep(self.x, [builder.add(builder.mul(h, self.number["W"]), self.column)])
         y = self.y
@@ -108,7 +97,7 @@ class Tile:
             entry, body, done = builder.block, builder.append_basic_block("row"), builder.append_basic_block("row.done")
             builder.cbranch(builder.icmp_unsigned("<", h, self.number["H"]), body, done)
             builder.position_at_end(body)
-            after = (add_row if S else add_long_row)(of, readers, dict(before))
+            after = add_row(of, readers, dict(before))
             self.fetch(of, self.width * self.step)
             if n % B == 0 and n // B < self.height:
                 self.fetch(y, self.width, write=True)
