@@ -72,14 +72,14 @@ def _run(name: str, specs: Sequence[ConvSpec]) -> list[tuple[Layer, np.ndarray]]
     here, ran = machine.current(), False
     fused: list[tuple[Layer, np.ndarray]] = []
     for spec in sorted(specs, key=lambda spec: spec.macs):
+        x, weight, bias = arrays(spec)
         try:
             kernel = Kernel(contender, spec, 1, None, "warm-up")
+            if ran and contender.cost(kernel.plan, here) > DEAR:
+                continue
+            layer = kernel.prepare(weight, bias)
         except Unsupported:
             continue
-        if ran and contender.cost(kernel.plan, here) > DEAR:
-            continue
-        x, weight, bias = arrays(spec)
-        layer = kernel.prepare(weight, bias)
         layer(x)
         ran = True
         if isinstance(contender.run, Phases) and contender.run.fused:
