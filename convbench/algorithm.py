@@ -120,6 +120,7 @@ class Algorithm:
     plan: Callable[[ConvSpec, int, int | None], Any] = lambda spec, threads, workspace_limit: spec
     prepare: Callable[[Any, np.ndarray], Any] = lambda plan, weight: weight
     workspace: Callable[[Any], int] = lambda plan: 0
+    library_bytes: Callable[[Any], int] = lambda plan: 0  # that SciPy or BLAS allocate within run, at most
     error: Callable[[Any], float] = direct_error
     cost: Callable[[Any, Machine], float] = default_cost
     prepare_cost: Callable[[Any, Machine], float] = default_prepare_cost

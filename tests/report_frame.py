@@ -97,7 +97,7 @@ def _cell(problem: Problem, name: str, rng: np.random.Generator) -> dict[str, ob
         **{"compile_s": rng.uniform(0.3, 4), "cache_load_s": rng.uniform(0.01, 0.3), "first_s": np.nan},
         **{"prepare_s": rng.uniform(1e-5, 1e-3), "workspace_bytes": spec.min_bytes // 3},
         **{"error": error * rng.lognormal(0, 0.3), "bound": 10 * error, "relative_error": 2 * error},
-        **{"traced_bytes": 1000, "resident_bytes": 4096, "cold_bytes": np.nan, "slowed": 0.0},
+        **{"library_bytes": 0, "traced_bytes": 1000, "resident_bytes": 4096, "cold_bytes": np.nan, "slowed": 0.0},
         **{"phases": "", "phases_slowdown": np.nan, "scaling": ""},
         **{"flop": spec.flop, "executed_flop": spec.flop * executed, "min_bytes": spec.min_bytes},
         **{"rounds": 25, "ndim": spec.ndim, "repro": f"convbench bench --algorithms {name} '{spec}'"},

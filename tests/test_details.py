@@ -112,6 +112,21 @@ def test_ours_allocate_next_to_nothing_inside_a_call_and_rivals_do() -> None:
     assert int(rival["traced_bytes"]) > padded
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident peaks are told by Linux")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "text",
+    ["mb1ic1ih1000oc1oh1000kh31ph15", "mb1ic3ih224oc64oh112kh7sh2ph3", "mb1ic1iw480000oc1ow480000kw65pw32",
+     "--dt=f64 mb2ic4id40ih50iw45oc3od40oh50ow45kd5kh5kw5pd2ph2pw2"],
+)  # fmt: skip
+def test_what_scipys_fft_takes_is_declared(text: str, threads: int) -> None:
+    contender = real("fft", ConvSpec.parse(text), threads)
+    facts = details.memory(contender)
+    declared = int(contender.facts["library_bytes"])
+    found = max(int(facts["traced_bytes"]), int(facts.get("resident_bytes", 0)))
+    assert declared / 4 < found < declared + RESOLUTION
+
+
 def test_numpy_memory_is_seen_to_the_byte_and_an_output_is_not_counted() -> None:
     nbytes = 32 << 20
     facts = allocated(lambda: np.ones(nbytes, np.uint8).fill(2))

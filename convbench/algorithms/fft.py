@@ -7,8 +7,9 @@ real input, sizes from ``next_fast_len``, workers = threads); the product over c
 vector lanes (``kernels/spectra.py``). 1-, 2- and 3-D; stride and dilation become phases of a dense problem
 (``kernels/lattice.py``); groups are products of their own.
 Memory: spectra of all channels of a block of images, F complex numbers each, and the filters' K·C/G·F. scipy.fft
-allocates inside: each call returns a new array of CHUNK_BYTES of spectra or images, or of one image where that is
-larger, which is copied at once.
+allocates inside (``library_bytes``): each call returns a new array of CHUNK_BYTES of spectra or images, or of one image
+where that is larger, which is copied at once. The inverse is taken in place along all axes but the last, which irfftn
+would do in a copy.
 
 Error: ``transform_error`` at F frequencies.
 """
@@ -36,6 +37,7 @@ from convbench.spec import ConvSpec
 CHUNK_BYTES = 1 << 22  # images that one call of scipy.fft transforms
 BLOCK_BYTES = 1 << 26  # spectra of one block of images
 LARGEST_BYTES = 1 << 30  # of filter spectra
+LINE_LANES = 16  # lines that pocketfft transforms at once, at most
 
 
 class Plan(NamedTuple):
@@ -122,6 +124,18 @@ def workspace(plan: Plan) -> int:
     return scratch_bytes(parts(plan))
 
 
+def library_bytes(plan: Plan) -> int:
+    """A chunk of spectra and one of images, and pocketfft's lines along the longest axis.
+
+    One of the chunks is in use at a time, but what was freed of the other may stay with the process. The lines are the
+    twiddles and a vector of lines a thread.
+    """
+    longest, numbers = max(plan.shape), 2 if len(plan.axes) > 1 else 1
+    lines = min(LINE_LANES, plan.chunk * prod(plan.shape) // longest)
+    chunks, line = plan.chunk * (2 * prod(plan.half) + prod(plan.shape)), numbers * longest
+    return plan.spec.itemsize * (chunks + line * (1 + plan.threads * lines))
+
+
 class State(NamedTuple):
     filters: np.ndarray  # conj rfftn(w), flat (G, f, K/G, C/G·ΠB, re | im)
     images: np.ndarray  # ``Lattice.reads`` and ``writes``
@@ -168,6 +182,7 @@ def transform(plan, x, state, bias, y, work, block):
         spectra = scipy.fft.rfftn(planes[:count], axes=plan.axes, workers=plan.threads)
         parallel(split, count, plan.threads, _interleaved(spectra), start, plan.channels, plan.blocks,
                  x.dtype.type(1), out)  # fmt: skip
+        del spectra  # before the next ones are made
 
 
 def multiply(plan, x, state, bias, y, work, block):
@@ -179,16 +194,19 @@ def multiply(plan, x, state, bias, y, work, block):
 
 def invert(plan, x, state, bias, y, work, block):
     _, products, chunk = carve(work, parts(plan))
-    spec, shape = plan.spec, [plan.shape[axis - 1] for axis in plan.axes]
+    spec = plan.spec
     first, images = _images(plan, block)
     added = operand_or_empty(bias, y)
     for start in range(0, images * spec.K, plan.chunk):
         count = min(plan.chunk, images * spec.K - start)
         parallel(join, count, plan.threads, products, start, spec.K // spec.groups, plan.blocks, chunk)
         spectra = chunk[:count].view(np.result_type(spec.np_dtype, np.complex64)).reshape(count, *plan.half)
-        planes = scipy.fft.irfftn(spectra, shape, plan.axes, overwrite_x=True, workers=plan.threads)
+        if len(plan.axes) > 1:
+            spectra = scipy.fft.ifftn(spectra, axes=plan.axes[:-1], overwrite_x=True, workers=plan.threads)
+        planes = scipy.fft.irfft(spectra, plan.shape[2], workers=plan.threads)
         parallel(write_images, count, plan.threads, planes, state.writes, plan.lattice.out_phases, plan.lattice.outputs,
                  first * spec.K + start, spec.K, added, y.reshape(-1))  # fmt: skip
+        del spectra, planes
 
 
 def _flop(plan: Plan) -> tuple[float, float]:
@@ -242,6 +260,7 @@ fft = Algorithm(
     plan=plan,
     prepare=prepare,
     workspace=workspace,
+    library_bytes=library_bytes,
     error=error,
     cost=cost,
     executed_flop=executed_flop,

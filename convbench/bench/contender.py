@@ -69,6 +69,7 @@ class Contender:
             "kernel_threads": self._kernel_threads(threads),
             "predicted_s": self.predicted,
             "workspace_bytes": self._kernel.workspace_bytes,
+            "library_bytes": contender.library_bytes(plan),
             "bound": self._kernel.error_bound,
             "executed_flop": float(contender.executed_flop(plan)),
         }
