@@ -69,6 +69,11 @@ class Plan(NamedTuple):
         return -(-prod(self.half) // lanes(self.spec.dtype))
 
     @property
+    def lines(self) -> int:
+        """Lines along the longest axis of one scipy.fft call."""
+        return self.chunk * prod(self.shape) // max(self.shape)
+
+    @property
     def axes(self) -> tuple[int, ...]:
         return tuple(1 + i for i in range(3) if self.shape[i] > 1 or i == 2)
 
@@ -96,7 +101,10 @@ def supports(spec: ConvSpec) -> str | None:
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    """As many images as BLOCK_BYTES and the limit allow; one, and one scipy.fft call an image, at least."""
+    """As many images as BLOCK_BYTES and the limit allow; one, and one scipy.fft call an image, at least.
+
+    Threads share the lines of a scipy.fft call, so a single one-dimensional image is left to one of them.
+    """
     lattice, shape = _shape(spec)
     least = Plan(spec, threads, lattice, shape, 1, 1)
     limit = BLOCK_BYTES if workspace_limit is None else min(BLOCK_BYTES, workspace_limit)
@@ -107,7 +115,8 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     calls = min(max(1, CHUNK_BYTES // chunk), images * max(spec.C * lattice.channels, spec.K))
     if workspace_limit is not None:
         calls = max(1, min(calls, (workspace_limit - images * (x + y) - 3 * ALIGNMENT) // chunk))
-    return least._replace(images=images, chunk=calls)
+    planned = least._replace(images=images, chunk=calls)
+    return planned._replace(threads=min(threads, planned.lines))
 
 
 def parts(plan: Plan) -> list[Part]:
@@ -131,9 +140,8 @@ def library_bytes(plan: Plan) -> int:
     twiddles and a vector of lines a thread.
     """
     longest, numbers = max(plan.shape), 2 if len(plan.axes) > 1 else 1
-    lines = min(LINE_LANES, plan.chunk * prod(plan.shape) // longest)
     chunks, line = plan.chunk * (2 * prod(plan.half) + prod(plan.shape)), numbers * longest
-    return plan.spec.itemsize * (chunks + line * (1 + plan.threads * lines))
+    return plan.spec.itemsize * (chunks + line * (1 + plan.threads * min(LINE_LANES, plan.lines)))
 
 
 class State(NamedTuple):
@@ -221,7 +229,10 @@ def executed_flop(plan: Plan) -> float:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    """scipy.fft at its own rate; the filters' spectra read once a block, spectra and images copied about them."""
+    """scipy.fft at its own rate; the filters' spectra read once a block, spectra and images copied about them.
+
+    Threads share the copies by images: there is one for each of a call of scipy.fft.
+    """
     spec, threads = plan.spec, plan.threads
     transforms, products = _flop(plan)
     blocks = -(-plan.total // plan.images)
@@ -229,7 +240,8 @@ def cost(plan: Plan, machine: Machine) -> float:
     return (
         machine.fft_time(transforms, spec, threads)
         + machine.flop_time(products, spec, threads, 0.25)
-        + machine.byte_time(blocks * filter_bytes(spec) + copied + spec.min_bytes, threads)
+        + machine.byte_time(blocks * filter_bytes(spec) + spec.min_bytes, threads)
+        + machine.byte_time(copied, min(threads, plan.chunk))
         + blocks * 5 * machine.call_overhead
     )
 
