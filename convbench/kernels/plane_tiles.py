@@ -67,6 +67,13 @@ class Tile:
             at = self.builder.add(self.ahead, index(i * self.vectors.lanes))
             self.vectors.prefetch(self.builder.gep(address, [at]), write=write)
 
+    def joined(self, skipped: ir.Block, before: ir.Value, done: ir.Block, after: ir.Value) -> ir.Value:
+        """``before`` if control came from the first block, ``after`` if it came from the second."""
+        value = self.builder.phi(before.type)
+        value.add_incoming(before, skipped)
+        value.add_incoming(after, done)
+        return value
+
     def by_rows(self, sums: Sums) -> Sums:
         """Adds all taps, row by row of the image."""
         builder, R, S, B = self.builder, len(self.form.R), len(self.form.S), self.B
@@ -105,9 +112,7 @@ class Tile:
             builder.branch(done)
             builder.position_at_end(done)
             for at, value in before.items():
-                sums[at] = builder.phi(self.vectors.type)
-                sums[at].add_incoming(value, entry)
-                sums[at].add_incoming(after[at], last)
+                sums[at] = self.joined(entry, value, last, after[at])
             h = opaque(builder, builder.add(h, self.number["dilation"]))
             of = opaque(builder, builder.gep(of, [self.x_step]))
             if n % B == 0:
@@ -115,7 +120,7 @@ class Tile:
         return sums
 
     def by_chains(self, sums: Sums, counts: ir.Value, plane: ir.Value, zeros: ir.Value) -> Sums:
-        """Adds all taps, chain by chain.
+        """Adds all taps, chain by chain, those that find rows of the image.
 
         counts: address of how many chains each length has; plane: of this output plane's chains; zeros: of W zeros.
         """
@@ -142,6 +147,18 @@ class Tile:
 
         def add_chain(length: int, chain: ir.Value, w: ir.Value, sums: Sequence[ir.Value]) -> Sequence[ir.Value]:
             h = builder.add(self.row, builder.load(chain))
+            last = builder.add(h, builder.mul(down, index(self.height + length - 2)))
+            inside = builder.and_(
+                builder.icmp_signed("<", h, self.number["H"]), builder.icmp_signed(">=", last, index(0))
+            )
+            entry, some, done = (
+                builder.block,
+                builder.append_basic_block("chain"),
+                builder.append_basic_block("chained"),
+            )
+            passed_over = builder.gep(w, [builder.mul(self.number["S"], index(length))])
+            builder.cbranch(inside, some, done)
+            builder.position_at_end(some)
             line = builder.add(h, builder.load(builder.gep(chain, [index(1)])))
             at, lines = builder.gep(self.x, [builder.mul(line, W)]), []
             for _ in range(self.height + length - 1):
@@ -152,7 +169,12 @@ class Tile:
                 added = add_column(s, lines, length, carried[0], dict(zip(self.tile, carried[1:], strict=True)))
                 return [builder.gep(carried[0], [index(length)]), *added.values()]
 
-            return repeat(builder, self.number["S"], [w, *sums], body)
+            added = repeat(builder, self.number["S"], [w, *sums], body)
+            end = builder.block
+            builder.branch(done)
+            builder.position_at_end(done)
+            return [self.joined(entry, before, end, after)
+                    for before, after in zip([passed_over, *sums], added, strict=True)]  # fmt: skip
 
         carried: Sequence[ir.Value] = [self.w, *sums.values()]
         for n, kind in enumerate(self.form.chains):
