@@ -142,7 +142,9 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
     G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
     starts = plane_product.tile_starts(K)
     vectors, blocks = -(-pixels // lanes), len(starts) - 1
-    most = plane_product.PANEL_BYTES if limit is None else min(plane_product.PANEL_BYTES, limit // threads)
+    most = plane_product.PANEL_BYTES
+    if limit is not None:
+        most = min(most, limit // threads // ALIGNMENT * ALIGNMENT)
     tiles = -(-plane_product.most_vectors(pixels, lanes) // plane_product.WIDTH)
     depth = plane_product.depth_block(C, most)
     panel = depth * plane_product.WIDTH * lanes
