@@ -12,7 +12,6 @@ Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution w
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -29,6 +28,7 @@ from convbench.kernels.plane_forms import FIELDS, Geometry
 from convbench.kernels.plane_stencil import correlate_planes
 from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, lanes_of, stencil
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import CALL, OFF, mark, tick
 from convbench.kernels.window import (
     Window,
     block_at,
@@ -114,31 +114,19 @@ def workspace(plan: Plan) -> int:
     return plan.threads * scratch_bytes([((length,), plan.spec.np_dtype)])
 
 
-def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
+def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: Any = OFF) -> None:
+    """An image read in place is one phase, marked from here: its kernels are many, and none is compiled twice."""
     own = len(work) // plan.threads
     private = [work[t * own : (t + 1) * own] for t in range(plan.threads)]
-    kernel, operands = arguments(plan, PAD + MULTIPLY, x, state, bias, y)
-    parallel(kernel, state.shape.tasks, plan.threads, *operands, private=private)
-
-
-def arguments(plan: Plan, which: int, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The kernel, and what it takes between its tasks and its scratch."""
     shape, x, y = state.shape, x.reshape(-1), y.reshape(-1)
     operands = *shape.taps, shape.no_bias if bias is None else bias, y, shape.numbers
-    if plan.window is None:
-        return correlate_planes, (x, state.weight, *operands)
-    return convolve_blocks, (which, x, plan.spec.C, state.weight, *operands)
-
-
-def phase(which: int) -> Callable[..., None]:
-    """One phase of one window, to be timed apart from the other; an image read in place has nothing to pad."""
-
-    def step(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, task: int) -> None:
-        kernel, operands = arguments(plan, which, x, state, bias, y)
-        if plan.window is not None or which & MULTIPLY:
-            kernel(task, task + 1, *operands, work)
-
-    return step
+    if plan.window is not None:
+        parallel(convolve_blocks, shape.tasks, plan.threads, ticks, x, plan.spec.C, state.weight, *operands,
+                 private=private)  # fmt: skip
+        return
+    tick(ticks, CALL)
+    parallel(correlate_planes, shape.tasks, plan.threads, x, state.weight, *operands, private=private)
+    tick(ticks, MULTIPLY)
 
 
 def tiles(plan: Plan) -> tuple[int, int]:
@@ -175,7 +163,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 depthwise = Algorithm(
     name="depthwise",
-    run=phases(pad=phase(PAD), multiply=phase(MULTIPLY), blocks=lambda plan: plan.shape.tasks, fused=run),
+    run=phases(run, "pad", "multiply"),
     supports=supports,
     plan=plan,
     prepare=prepare,
@@ -188,11 +176,9 @@ depthwise = Algorithm(
 
 
 @njit
-def convolve_blocks(begin, end, which, x, C, weight, offsets, counts, bias, y, numbers, scratch):
-    """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window.
-
-    which: sum of the phases to run; without PAD the window is the one that the scratch holds.
-    """
+def convolve_blocks(begin, end, ticks, x, C, weight, offsets, counts, bias, y, numbers, scratch):
+    """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window."""
+    mark(ticks, CALL)
     window, padded = unpacked(numbers), scratch.view(x.dtype)
     O, P, Q = window.output
     K = bias.size
@@ -202,12 +188,11 @@ def convolve_blocks(begin, end, which, x, C, weight, offsets, counts, bias, y, n
         channel = task // blocks
         n, c = channel // C, channel % C
         o, p, q, rows, cols = block_at(window, task % blocks)
-        if which & PAD:
-            pad_window(x, channel, o, p, q, rows, window, padded)
-        if not which & MULTIPLY:
-            continue
+        pad_window(x, channel, o, p, q, rows, window, padded)
+        mark(ticks, PAD)
         tile_rows, tile_cols, last, y_step = tiling(window, rows, cols, Q)
         for k in range(c * (K // C), (c + 1) * (K // C)):
             y_start = (((n * K + k) * O + o) * P + p) * Q + q
             stencil(padded, 0, window.step, weight, k * taps, offsets, counts, bias[k], y, y_start, y_step, tile_rows,
                     tile_cols, last, window.lanes)  # fmt: skip
+        mark(ticks, MULTIPLY)

@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, default_prepare_cost, phases
+from convbench.algorithm import Algorithm, default_prepare_cost
 from convbench.algorithms import depthwise as stencils
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import strip_products
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.pixel_tiles import TILES
-from convbench.kernels.stencil import MULTIPLY, PAD
 from convbench.kernels.strip_products import StripPlan, pack_weights, plan_strips, scratch_parts
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
@@ -95,7 +94,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 direct = Algorithm(
     name="direct",
-    run=phases(pad=phase(PAD), multiply=phase(MULTIPLY), blocks=tasks, fused=run),
+    run=run,
     plan=plan,
     prepare=prepare,
     workspace=workspace,

@@ -29,11 +29,13 @@ from convbench.kernels.lattice import Lattice, Triple
 from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, scratch_bytes
 from convbench.kernels.panels import operand_or_empty
 from convbench.kernels.spectra import join, split
-from convbench.kernels.threads import parallel
+from convbench.kernels.threads import allowed, parallel
+from convbench.kernels.ticks import OFF, tick
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+TRANSFORM, MULTIPLY, INVERT = 1, 2, 3  # phases of a block
 CHUNK_BYTES = 1 << 22  # images that one call of scipy.fft transforms
 BLOCK_BYTES = 1 << 26  # spectra of one block of images
 LARGEST_BYTES = 1 << 30  # of filter spectra
@@ -177,8 +179,18 @@ def _images(plan: Plan, block: int) -> tuple[int, int]:
     return first, min(plan.images, plan.total - first)
 
 
-def transform(plan, x, state, bias, y, work, block):
-    out, _, chunk = carve(work, parts(plan))
+def run(plan, x, state, bias, y, work, ticks=OFF):
+    spectra, products, chunk = carve(work, parts(plan))
+    for block in range(-(-plan.total // plan.images)):
+        transform(plan, x, state, spectra, chunk, block)
+        tick(ticks, TRANSFORM)
+        multiply(plan, state, spectra, products, block)
+        tick(ticks, MULTIPLY)
+        invert(plan, state, bias, products, chunk, y, block)
+        tick(ticks, INVERT)
+
+
+def transform(plan, x, state, out, chunk, block):
     planes = chunk.reshape(-1)[: plan.chunk * prod(plan.shape)].reshape(plan.chunk, *plan.shape)
     first, images = _images(plan, block)
     lattice, channels = plan.lattice, len(state.channels)
@@ -187,21 +199,19 @@ def transform(plan, x, state, bias, y, work, block):
         count = min(plan.chunk, images * channels - start)
         parallel(read_images, count, plan.threads, x.reshape(-1), lattice.inputs, lattice.step, state.images,
                  state.channels, needed, first * channels + start, planes)  # fmt: skip
-        spectra = scipy.fft.rfftn(planes[:count], axes=plan.axes, workers=plan.threads)
+        spectra = scipy.fft.rfftn(planes[:count], axes=plan.axes, workers=allowed(plan.threads))
         parallel(split, count, plan.threads, _interleaved(spectra), start, plan.channels, plan.blocks,
                  x.dtype.type(1), out)  # fmt: skip
         del spectra  # before the next ones are made
 
 
-def multiply(plan, x, state, bias, y, work, block):
-    spectra, products, _ = carve(work, parts(plan))
+def multiply(plan, state, spectra, products, block):
     spec = plan.spec
     parallel(multiply_images, spec.groups * plan.blocks, plan.threads, _images(plan, block)[1], spec.groups,
              plan.blocks, spectra, plan.channels, state.filters, products, spec.K // spec.groups)  # fmt: skip
 
 
-def invert(plan, x, state, bias, y, work, block):
-    _, products, chunk = carve(work, parts(plan))
+def invert(plan, state, bias, products, chunk, y, block):
     spec = plan.spec
     first, images = _images(plan, block)
     added = operand_or_empty(bias, y)
@@ -210,8 +220,8 @@ def invert(plan, x, state, bias, y, work, block):
         parallel(join, count, plan.threads, products, start, spec.K // spec.groups, plan.blocks, chunk)
         spectra = chunk[:count].view(np.result_type(spec.np_dtype, np.complex64)).reshape(count, *plan.half)
         if len(plan.axes) > 1:
-            spectra = scipy.fft.ifftn(spectra, axes=plan.axes[:-1], overwrite_x=True, workers=plan.threads)
-        planes = scipy.fft.irfft(spectra, plan.shape[2], workers=plan.threads)
+            spectra = scipy.fft.ifftn(spectra, axes=plan.axes[:-1], overwrite_x=True, workers=allowed(plan.threads))
+        planes = scipy.fft.irfft(spectra, plan.shape[2], workers=allowed(plan.threads))
         parallel(write_images, count, plan.threads, planes, state.writes, plan.lattice.out_phases, plan.lattice.outputs,
                  first * spec.K + start, spec.K, added, y.reshape(-1))  # fmt: skip
         del spectra, planes
@@ -265,9 +275,7 @@ def error(plan: Plan) -> float:
 
 fft = Algorithm(
     name="fft",
-    run=phases(
-        blocks=lambda plan: -(-plan.total // plan.images), transform=transform, multiply=multiply, inverse=invert
-    ),
+    run=phases(run, "transform", "multiply", "inverse"),
     supports=supports,
     plan=plan,
     prepare=prepare,

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, default_prepare_cost, phases
+from convbench.algorithm import Algorithm, default_prepare_cost
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import channel_product, plane_product, row_product, vector_product
@@ -276,7 +276,7 @@ def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
 
 pointwise = Algorithm(
     name="pointwise",
-    run=phases(gather=gather, multiply=multiply, fused=run),
+    run=run,
     supports=supports,
     plan=plan,
     prepare=prepare,
