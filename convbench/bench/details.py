@@ -65,7 +65,8 @@ def phases(contender: Contender, clock: Clock) -> Facts:
 def _marked(layer: Layer, x: np.ndarray, clock: Clock) -> Facts:
     out = np.empty(layer.kernel.spec.stored_output_shape, layer.kernel.spec.np_dtype)
     layer.marked(layer.ticks(), x, out)
-    slowdowns, found = [], []
+    slowdowns: list[float] = []
+    found: list[tuple[float, np.ndarray]] = []
     repeats = REPEATS
     while len(found) < repeats:
         ordinary = timed(partial(layer, x, out), 1, clock)
