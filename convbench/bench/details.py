@@ -77,7 +77,7 @@ def _marked(layer: Layer, x: np.ndarray, clock: Clock) -> Facts:
     whole, ticks = sorted(found, key=lambda pair: pair[0])[len(found) // 2]
     seconds = layer.seconds(ticks)
     return {
-        "phases": json.dumps({name: float(f"{spent:.4g}") for name, spent in seconds.items()}),
+        "phases": json.dumps({name: float(f"{spent:.4g}") for name, spent in seconds.items() if spent}),
         "phases_sum": sum(seconds.values()) / whole,
         "phases_slowdown": median(slowdowns),
     }
