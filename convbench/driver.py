@@ -209,7 +209,7 @@ class Kernel:
 
     def _run_marked(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray, ticks: np.ndarray) -> None:
         """What ``_run`` does, from code with marks between the phases."""
-        marks, layout, convert = (ticks,) if self._phased else (), self.spec.layout, len(self.phases) - 1
+        marks, layout, convert = (ticks,) if self._phased else (), self.spec.layout, len(ticks) - 2
         buffer = _scratch.borrow(self.workspace_bytes)
         work = buffer[: self.workspace_bytes]
         if self._images:
@@ -221,6 +221,7 @@ class Kernel:
             from_planes(after, y, layout, self.threads)
             tick(ticks, convert)
         else:
+            tick(ticks, CALL)
             self._solve(self.plan, x, state, bias, y, work, *marks)
         _scratch.give_back(buffer)
 

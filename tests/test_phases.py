@@ -20,6 +20,7 @@ from convbench.kernels.ticks import CALL, OFF, start, tick, tick_seconds
 from convbench.layouts import stored
 from convbench.spec import ConvSpec
 
+SIGNAL = ConvSpec((2, 3, 200), (3, 1, 9), groups=3)  # padded by windows; images are not padded apart
 COUNTERS = ("readcyclecounter", "rdtsc", "cntvct")
 
 
@@ -48,14 +49,12 @@ def marked(layer: Layer, x: Any) -> tuple[Any, Any, int]:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_phases_add_up_and_change_no_bit(name: str, threads: int) -> None:
     """Every tick of the call belongs to one phase, and every phase has some; one thread, whatever was planned."""
-    layer, x = prepared(sample(name), name, threads)
+    layer, x = prepared(SIGNAL if name == "depthwise" else sample(name), name, threads)
     out, spent, whole = marked(layer, x)
     assert spent.sum() == whole
     run = algorithms()[name].run
     assert layer.kernel.phases == (("call", *run.names) if isinstance(run, Phases) else ("run",))
-    visited = dict(zip(layer.kernel.phases, spent > 0, strict=True))
-    empty = {"gather"} if name == "pointwise" else set()  # where pixels lie side by side
-    assert {phase for phase, some in visited.items() if not some} <= empty
+    assert spent.min() > 0
     assert np.array_equal(out, layer(x))
 
 

@@ -124,9 +124,9 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: A
         parallel(convolve_blocks, shape.tasks, plan.threads, ticks, x, plan.spec.C, state.weight, *operands,
                  private=private)  # fmt: skip
         return
-    tick(ticks, CALL)
     parallel(correlate_planes, shape.tasks, plan.threads, x, state.weight, *operands, private=private)
-    tick(ticks, MULTIPLY)
+    if ticks is not OFF:
+        tick(ticks, MULTIPLY)
 
 
 def tiles(plan: Plan) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, default_prepare_cost
+from convbench.algorithm import Algorithm, default_prepare_cost, phases
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import channel_product, plane_product, row_product, vector_product
@@ -30,10 +30,12 @@ from convbench.kernels.lines import copy_every_second
 from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.stencil import lanes_of
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import OFF, tick
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+GATHER, MULTIPLY = 1, 2  # phases
 EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
 SHORT_CALL = 0.4  # of the overhead of a call: nothing to carve, one kernel
@@ -226,9 +228,9 @@ def multiply(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, wo
              private=panels)  # fmt: skip
 
 
-def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: Any) -> None:
+def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: Any, ticks: Any = OFF) -> None:
     if isinstance(plan, StencilPlan):
-        depthwise.run(plan, x, state, bias, y, work)
+        depthwise.run(plan, x, state, bias, y, work, ticks)
         return
     if plan.in_one_call:
         form = plan.form
@@ -238,10 +240,13 @@ def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: A
             form.kernel(0, form.tasks, x.ravel(), state, offset, y.ravel(), form.sizes, panels)
         else:
             form.kernel(0, form.tasks, x, state, offset, y, form.sizes)
-        return
-    if plan.gathered:
-        gather(plan, x, state, bias, y, work)
-    multiply(plan, x, state, bias, y, work)
+    else:
+        if plan.gathered:
+            gather(plan, x, state, bias, y, work)
+            tick(ticks, GATHER)
+        multiply(plan, x, state, bias, y, work)
+    if ticks is not OFF:
+        tick(ticks, MULTIPLY)
 
 
 def executed_flop(plan: Plan | StencilPlan) -> float:
@@ -276,7 +281,7 @@ def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
 
 pointwise = Algorithm(
     name="pointwise",
-    run=run,
+    run=phases(run, "gather", "multiply"),
     supports=supports,
     plan=plan,
     prepare=prepare,
