@@ -37,6 +37,7 @@ def _counter(builder: ir.IRBuilder) -> ir.Value:
     """The counter's value, read where it stands."""
     kind = ir.FunctionType(INDEX, [])
     if binding.get_process_triple().startswith("aarch64"):  # whose cycle counter is the kernel's own
+        binding.initialize_native_asmparser()
         return builder.asm(kind, "mrs $0, cntvct_el0", "=r,~{memory}", [], side_effect=True)
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.readcyclecounter"), [])
 
