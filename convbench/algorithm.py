@@ -94,6 +94,10 @@ class Algorithm:
     run(plan, x, state, bias, y, work) writes every element of y and reads none; it never writes x, state or bias.
     x is C-contiguous of ``spec.input_shape``; bias None or (K,); y C-contiguous of ``spec.output_shape``; work a
     64-byte aligned uint8 buffer of ``workspace(plan)`` bytes with arbitrary content.
+
+    quick(plan, state, bias) is None or ``call(x, y) -> bool``, for products that take less time than the driver's look
+    at their arrays: it does what run does and gives True, or gives False, nothing written, where x or y is not what run
+    takes or they share memory. For arguments of other types it may raise.
     """
 
     name: str
@@ -102,6 +106,7 @@ class Algorithm:
     plan: Callable[[ConvSpec, int, int | None], Any] = lambda spec, threads, workspace_limit: spec
     prepare: Callable[[Any, np.ndarray], Any] = lambda plan, weight: weight
     workspace: Callable[[Any], int] = lambda plan: 0
+    quick: Callable[[Any, Any, Any], Callable[[Any, Any], bool] | None] = lambda plan, state, bias: None
     library_bytes: Callable[[Any], int] = lambda plan: 0  # that SciPy or BLAS allocate within run, at most
     error: Callable[[Any], float] = direct_error
     cost: Callable[[Any, Machine], float] = default_cost

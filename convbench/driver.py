@@ -9,83 +9,17 @@ import numpy as np
 
 from convbench.algorithm import Algorithm, Phases, Unsupported, get
 from convbench.arguments import integer
-from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
+from convbench.kernels.layout import aligned_copy, aligned_empty, carve, scratch_bytes
 from convbench.kernels.relayout import from_planes, to_planes
 from convbench.kernels.threads import OneThread, available, most
 from convbench.kernels.ticks import CALL, start, tick, tick_seconds
-from convbench.layouts import LAYOUTS, stored_shape
 from convbench.machine import Machine, current
+from convbench.operands import operand, output
 from convbench.scratch import NOTHING, Pool
-from convbench.spec import ConvSpec, DTypeError, SpecError
+from convbench.spec import ConvSpec, SpecError
 
 HANDOVER = 5e-5  # seconds until another thread has taken work over and its end is known
 _scratch = Pool()  # for all kernels together
-
-
-class _Writable:
-    """Borrowed memory presented without the read-only flag, so that kernels see a single Numba type."""
-
-    __slots__ = ("__array_interface__", "owner")
-
-    def __init__(self, array: np.ndarray) -> None:
-        interface = array.__array_interface__
-        self.owner = array
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
-
-
-def operand(
-    array: Any, shape: tuple[int, ...], dtype: np.dtype, what: str, image: ConvSpec | None = None
-) -> np.ndarray:
-    """``array`` as a C-contiguous, aligned array of one Numba type; a copy only where its strides demand one.
-
-    ``image``: the problem whose input it should be.
-    """
-    if type(array) is np.ndarray and array.dtype == dtype and array.shape == shape and array.flags.carray:
-        return array  # contiguous, aligned and writable: the common case, in half a microsecond
-    if array is None:
-        raise SpecError(f"{what} is None; it must be an array of shape {shape}")
-    try:
-        array = np.asarray(array)
-    except ValueError as error:
-        raise SpecError(f"{what} is not an array: {error}") from error
-    if array.dtype != dtype:
-        raise DTypeError(f"{what} has dtype {array.dtype}; this problem takes {dtype}")
-    if array.shape != shape:
-        others = [name for name in LAYOUTS if image and stored_shape(image.input_shape, name) == array.shape]
-        hint = f" in {image.layout}; it fits layout {' or '.join(others)}" if image and others else ""
-        raise SpecError(f"{what} has shape {array.shape}; this problem takes {shape}{hint}")
-    flags = array.flags
-    if not (flags.c_contiguous and flags.aligned):
-        return array.copy(order="C")
-    return array if flags.writeable else np.asarray(_Writable(array))
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two arrays share an element; where that is hard to tell, whether their extents meet."""
-    if not np.may_share_memory(a, b):
-        return False
-    try:
-        return np.shares_memory(a, b, 1000)  # type: ignore[arg-type]  # the stubs know two of the values allowed
-    except (np.exceptions.TooHardError, OverflowError):
-        return True
-
-
-def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[Any, ...]) -> None:
-    if not isinstance(out, np.ndarray):
-        raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
-    if out.dtype != dtype:
-        raise DTypeError(f"out has dtype {out.dtype}; this problem gives {dtype}")
-    if out.shape != shape:
-        raise SpecError(f"out has shape {out.shape}; this problem gives {shape}")
-    if not out.flags.writeable:
-        raise SpecError("out is read-only; it must be writable")
-    for given in inputs:
-        if given is not None and _overlap(out, given if type(given) is np.ndarray else np.asarray(given)):
-            raise SpecError("out overlaps an input; it must have memory of its own")
-    if out.flags.carray or not out.size:
-        return
-    if any(stride == 0 and size > 1 for stride, size in zip(out.strides, out.shape, strict=True)):
-        raise SpecError(f"out has strides {out.strides}; elements must not share memory")
 
 
 def kept_scratch() -> tuple[np.ndarray, ...]:
@@ -156,7 +90,7 @@ class Kernel:
 
     def prepare(self, weight: Any, bias: Any = None) -> Layer:
         """Pay the filter's transform or packing once. The layer keeps copies: later edits of weight change nothing."""
-        weight, bias = self._weight(weight).copy(), self._bias(bias)
+        weight, bias = aligned_copy(self._weight(weight)), self._bias(bias)
         return Layer(self, self._algorithm.prepare(self.plan, weight), None if bias is None else bias.copy())
 
     def _input(self, input: Any) -> np.ndarray:
@@ -169,11 +103,9 @@ class Kernel:
         return None if bias is None else operand(bias, (self.spec.K,), self._dtype, "bias")
 
     def _output(self, out: np.ndarray | None, *reads: Any) -> np.ndarray:
-        """A C-contiguous array to compute into: ``out`` itself where its memory allows. reads: as given."""
         if out is None:
             return np.empty(self._output_shape, self._dtype)
-        _check_out(out, self._output_shape, self._dtype, reads)
-        return out if out.flags.carray else np.empty(out.shape, out.dtype)
+        return output(out, self._output_shape, self._dtype, reads)
 
     def poison(self) -> None:
         """Make the next call's scratch all NaN bytes, so that reading it before writing it shows."""
@@ -239,10 +171,19 @@ class Layer:
         self.kernel = kernel
         self.state = state
         self.bias = bias
+        self._quick = None if kernel._images or not kernel.spec.N else kernel._algorithm.quick(kernel.plan, state, bias)
 
     def __call__(self, input: Any, out: np.ndarray | None = None) -> np.ndarray:
         """input (N, C, …) -> output (N, K, …), in ``out`` if given."""
         kernel = self.kernel
+        quick = self._quick
+        if quick is not None:
+            y = np.empty(kernel._output_shape, kernel._dtype) if out is None else out
+            try:
+                if quick(input, y):
+                    return y
+            except Exception:  # Numba's, of several kinds: it has no code for such arguments, which may be right
+                self._quick = None  # for it took long to say so
         x = operand(input, kernel._input_shape, kernel._dtype, "input", kernel.spec)
         y = np.empty(kernel._output_shape, kernel._dtype) if out is None else kernel._output(out, input)
         if y.size:

@@ -15,9 +15,10 @@ import numpy as np
 
 from convbench.algorithm import Algorithm, get
 from convbench.data import arrays
-from convbench.driver import Kernel, Layer, checked_limits, operand
+from convbench.driver import Kernel, Layer, checked_limits
 from convbench.kernels.threads import available
 from convbench.layouts import logical, stored
+from convbench.operands import operand
 from convbench.reference import oracle, outputs
 from convbench.spec import ConvSpec, SpecError
 

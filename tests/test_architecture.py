@@ -25,9 +25,9 @@ LINES = 350
 
 #: Modules and folders of convbench from left to right: each may import what stands before it.
 ORDER = (
-    "layouts", "arguments", "descriptor", "spec", "units", "formats", "suites", "data", "reference", "machine",
-    "reductions", "kernels", "scratch", "algorithm", "algorithms", "peers", "driver", "verify", "choices", "select",
-    "api", "bench", "drawing", "report", "cli", "__main__",
+    "layouts", "arguments", "descriptor", "spec", "operands", "units", "formats", "suites", "data", "reference",
+    "machine", "reductions", "kernels", "scratch", "algorithm", "algorithms", "peers", "driver", "verify", "choices",
+    "select", "api", "bench", "drawing", "report", "cli", "__main__",
 )  # fmt: skip
 
 #: The registry finds algorithms by looking into their folder when it is first asked.

@@ -10,6 +10,7 @@ import pytest
 
 from convbench.algorithm import unit_roundoff
 from convbench.algorithms.pointwise import Form, Plan, channels, planes, pointwise, rows, vector
+from convbench.data import arrays
 from convbench.driver import kernel
 from convbench.kernels import channel_product, plane_product, vector_product
 from convbench.kernels.channel_product import multiply_channels
@@ -20,7 +21,7 @@ from convbench.kernels.lines import copy_every_second
 from convbench.kernels.plane_product import multiply_planes
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.machine import SHIPPED
-from convbench.spec import ConvSpec
+from convbench.spec import ConvSpec, DTypeError, SpecError
 from tests.test_gemm import inner_loops
 
 LANES = VECTOR_BYTES // 4
@@ -172,6 +173,63 @@ def test_a_layer_keeps_filters_that_are_not_packed() -> None:
     layer = kernel(spec, "pointwise", threads=1).prepare(weight)
     weight[:] = 0
     assert (layer(np.ones(spec.input_shape, np.float32)) == 512).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["g2ic26ih1oc6oh1kh1", "g1ic5ih1oc83oh1kh1", "g3ic600ih1oc99oh1kh1", "ic1001ih1oc203oh1kh1", "ic7iw1oc9ow1kw1"],
+)
+@by_dtype
+def test_a_layer_of_one_pixel(text: str, dtype: str) -> None:
+    """Its own look at the arrays lets through what the driver would: the same bits, whatever their memory."""
+    spec = ConvSpec.parse(f"mb1{text}").replace(dtype=dtype)
+    x, w, bias = (array.copy() for array in arrays(spec))
+    solve = kernel(spec, "pointwise", threads=1)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    for offset in (bias, None):
+        layer, want = solve.prepare(w, offset), solve(x, w, offset)
+        both = np.full(x.size + want.size, np.nan, dtype)
+        beside, there = both[: x.size].reshape(x.shape), both[x.size :].reshape(want.shape)
+        beside[...] = x
+        assert layer._quick is not None
+        assert np.array_equal(layer(x), want)
+        assert layer(beside, there) is there
+        assert np.array_equal(there, want)
+        assert layer._quick is not None
+        for alike in (read_only, np.repeat(x, 2, axis=1)[:, ::2], x):
+            assert np.array_equal(layer(alike), want)
+
+
+def test_a_layer_of_one_pixel_refuses_what_the_driver_does() -> None:
+    spec = ConvSpec.parse("mb1ic8ih1oc8oh1kh1")
+    x, w, _ = (array.copy() for array in arrays(spec))
+    memory = np.zeros(12, np.float32)
+    read_only = np.zeros_like(x)
+    read_only.flags.writeable = False
+    prepared = kernel(spec, "pointwise", threads=1).prepare(w)
+    before = x.copy()
+    for arguments, message in [
+        ((x.reshape(1, 1, 8, 1),), "input has shape"),
+        ((x, x), "overlaps"),
+        ((x, x[:]), "overlaps"),
+        ((memory[:8].reshape(x.shape), memory[4:].reshape(x.shape)), "overlaps"),
+        ((memory[4:].reshape(x.shape), memory[:8].reshape(x.shape)), "overlaps"),
+        ((x, np.zeros((1, 1, 8, 1), np.float32)), "out has shape"),
+        ((x[:, :4],), "input has shape"),
+        ((x.reshape(1, 8, 1),), "input has shape"),
+        ((None,), "input is None"),
+        ((x, read_only), "out is read-only"),
+        ((x, [0.0]), "out must be a NumPy array"),
+        ((x.astype(np.float64),), "input has dtype"),
+        ((x.astype(x.dtype.newbyteorder()),), "input has dtype"),
+        ((x, np.zeros(x.shape)), "out has dtype"),
+    ]:
+        for layer in (kernel(spec, "pointwise", threads=1).prepare(w), prepared):
+            with pytest.raises((SpecError, DTypeError), match=message):
+                layer(*arguments)
+    assert np.array_equal(x, before)
+    assert not memory.any()
 
 
 @pytest.mark.parametrize("vectors", range(1, 40))

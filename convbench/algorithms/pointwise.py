@@ -23,7 +23,7 @@ import numpy as np
 from convbench.algorithm import Algorithm, default_prepare_cost, phases
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
-from convbench.kernels import channel_product, plane_product, row_product, vector_product
+from convbench.kernels import channel_product, one_pixel, plane_product, row_product, vector_product
 from convbench.kernels.gemm import PAIR, TILE_ROWS, VECTORS, panel_width
 from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
 from convbench.kernels.lines import copy_every_second
@@ -38,7 +38,7 @@ from convbench.spec import ConvSpec
 GATHER, MULTIPLY = 1, 2  # phases
 EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
-SHORT_CALL = 0.4  # of the overhead of a call: nothing to carve, one kernel
+SHORT_CALL = 0.12  # of the overhead of a call: nothing to carve, one kernel that looks at its arrays itself
 TURN_CYCLES = 230  # to turn a square of vectors round, in multiply-adds of one vector
 LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
 SHORT_ROW, NEAR_BYTES = 2048, 1 << 20  # bytes of a plane, or of all, up to which a tile of pixels meets all channels
@@ -97,7 +97,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     gathered = round_up(pixels, line) if columns else 0 if image.in_place else image.plane
     form = None
     if not gathered and images == pixels == 1:
-        form = one_pixel(spec)
+        form = read_once(spec)
     elif pixels > lanes_of(spec.np_dtype) and not columns:  # the narrowest tile of planes has two vectors
         limit = None if workspace_limit is None else workspace_limit - spec.N * spec.C * gathered * spec.itemsize
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
@@ -116,7 +116,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     )
 
 
-def one_pixel(spec: ConvSpec) -> Form:
+def read_once(spec: ConvSpec) -> Form:
     """Nothing is packed where it pays little: sums added across the lanes cost most for many short filters."""
     as_it_lies = rows(spec)
     few = as_it_lies.tasks <= FEW or spec.weight_shape[1] >= LONG * lanes_of(spec.np_dtype)
@@ -188,6 +188,14 @@ def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
         return depthwise.prepare(plan, weight)
     spec = plan.spec
     return plan.form.pack(weight.reshape(spec.groups, spec.K // spec.groups, -1), plan.threads)
+
+
+def quick(plan: Plan | StencilPlan, state: Any, bias: Any) -> Callable[[Any, Any], bool] | None:
+    """The product with one pixel, on one thread."""
+    if isinstance(plan, StencilPlan) or plan.form.scratch or plan.threads > 1:
+        return None
+    form, offset = plan.form, plan.no_bias if bias is None else bias
+    return one_pixel.bound(form.kernel, state, offset, form.sizes, plan.spec.ndim)
 
 
 def workspace(plan: Plan | StencilPlan) -> int:
@@ -286,6 +294,7 @@ pointwise = Algorithm(
     plan=plan,
     prepare=prepare,
     workspace=workspace,
+    quick=quick,
     cost=cost,
     prepare_cost=prepare_cost,
     executed_flop=executed_flop,

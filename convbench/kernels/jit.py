@@ -54,12 +54,15 @@ def code_dir() -> Path:
     return base / (f"kernels-{_HASH}-{width}" if width else f"kernels-{_HASH}")
 
 
-def njit(function: Callable[..., Any]) -> Any:
-    """``numba.njit`` with :data:`OPTIONS`; the cache lands in :func:`code_dir`, other users of Numba keep theirs."""
+def njit(function: Callable[..., Any], *types: Any) -> Any:
+    """``numba.njit`` with :data:`OPTIONS`; the cache lands in :func:`code_dir`, other users of Numba keep theirs.
+
+    types: of the arguments, if the function shall be compiled at once and take no others (TypeError).
+    """
     theirs = config.CACHE_DIR
     config.CACHE_DIR = str(_CODE_DIR)
     try:
-        return numba.njit(**OPTIONS)(function)
+        return numba.njit(types or None, **OPTIONS)(function)
     finally:
         config.CACHE_DIR = theirs
 
