@@ -22,11 +22,12 @@ from convbench.algorithm import Algorithm, default_prepare_cost, phases
 from convbench.algorithms import depthwise as stencils
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
-from convbench.kernels import strip_products
+from convbench.kernels import strip_plans, strip_products
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.pixel_tiles import TILES
 from convbench.kernels.stencil import MULTIPLY, PAD
-from convbench.kernels.strip_products import StripPlan, pack_weights, plan_strips, scratch_parts
+from convbench.kernels.strip_plans import StripPlan, plan_strips, scratch_parts
+from convbench.kernels.strip_products import pack_weights
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
@@ -69,12 +70,12 @@ def phase(which: int) -> Callable[..., None]:
 
 
 def tasks(plan: Plan) -> int:
-    return strip_products.tasks(plan) if isinstance(plan, StripPlan) else plan.shape.tasks
+    return strip_plans.tasks(plan) if isinstance(plan, StripPlan) else plan.shape.tasks
 
 
 def executed_flop(plan: Plan) -> float:
     if isinstance(plan, StripPlan):
-        return strip_products.executed_flop(plan)
+        return strip_plans.executed_flop(plan)
     return depthwise.executed_flop(plan)
 
 
@@ -87,7 +88,7 @@ def cost(plan: Plan, machine: Machine) -> float:
         return depthwise.cost(plan, machine)
     spec = plan.spec
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
-    panels, tiles = strip_products.packed_bytes(plan), strip_products.tile_count(plan)
+    panels, tiles = strip_plans.packed_bytes(plan), strip_plans.tile_count(plan)
     packing = 2 * panels / (machine.l2_bandwidth * plan.threads)
     moved = machine.byte_time(spec.min_bytes, plan.threads)
     return machine.call_overhead + compute + packing + tiles * TILE_SECONDS / plan.threads + moved
