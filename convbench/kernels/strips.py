@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import ALIGNMENT
+from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.simd import INDEX, Vectors, index, pointer
 from convbench.spec import ConvSpec
 
@@ -44,7 +44,7 @@ class Strip(NamedTuple):
     cols: int  # output columns of a strip
     height: int  # rows of one phase
     pitch: int  # elements from one row of a phase to the next
-    phase: int  # elements from one phase to the next: its rows, and the zeros that the last one shares with none
+    phase: int  # elements from one phase to the next: whole lines, so that taps without a shift are read aligned
     plane: int  # elements from one channel to the next
 
     @property
@@ -80,9 +80,9 @@ def strip_of(spec: ConvSpec, rows: int, cols: int) -> Strip:
     (_, sh, sw), (dd, dh, dw), (slices, R, S) = spec.stride, spec.dilation, spec.filter
     phases_h, phases_w = (max(k * d % s for k in range(n)) + 1 for n, d, s in ((R, dh, sh), (S, dw, sw)))
     height, (pitch, longest) = rows + (R - 1) * dh // sh, _row(spec, cols)
-    phase = height * pitch + longest - pitch
     line = ALIGNMENT // spec.itemsize
-    lines = -(-slices * phases_h * phases_w * phase // line)
+    phase = round_up(height * pitch + longest - pitch, line)
+    lines = slices * phases_h * phases_w * phase // line
     return Strip(
         image=spec.spatial, output=spec.output_spatial, stride=spec.stride,
         before=tuple(before for before, _ in spec.padding), channels=spec.weight_shape[1], depth_step=dd,
@@ -180,6 +180,8 @@ def _split_rows(
                 vectors.load(row, index(v * lanes), vectors.inside(builder.add(first, index(v * lanes)), extent))
                 for v in range(many)
             ]
+            for v in range(many):  # the same row of the next channel
+                vectors.prefetch(builder.gep(row, [builder.add(args[13], index(v * lanes))]))
             stored = vectors.inside(j, out_step_)
             for f, value in enumerate(by_phase(run)):
                 with builder.if_then(builder.icmp_signed(">", phases_, index(f)), likely=True):
