@@ -14,6 +14,7 @@ Memory: one strip and its partial sums a thread; ``workspace_limit`` shortens th
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from convbench.kernels.strip_products import pack_weights
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
-EFFICIENCY = 0.8  # of peak inside tiles
+EFFICIENCY = 0.9  # of peak inside tiles
 TILE_SECONDS = 8e-8  # what a tile costs beside its products: its first and its last lines
 
 Plan = StripPlan | StencilPlan
@@ -88,10 +89,11 @@ def cost(plan: Plan, machine: Machine) -> float:
         return depthwise.cost(plan, machine)
     spec = plan.spec
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
-    panels, tiles = strip_plans.packed_bytes(plan), strip_plans.tile_count(plan)
-    packing = 2 * panels / (machine.l2_bandwidth * plan.threads)
-    moved = machine.byte_time(spec.min_bytes, plan.threads)
-    return machine.call_overhead + compute + packing + tiles * TILE_SECONDS / plan.threads + moved
+    filters = machine.byte_time(prod(spec.weight_shape) * spec.itemsize, plan.threads)  # read while others are used
+    packing = 2 * strip_plans.packed_bytes(plan) / (machine.l2_bandwidth * plan.threads)
+    moved = machine.byte_time(spec.min_bytes, plan.threads) - filters
+    tiles = strip_plans.tile_count(plan) * TILE_SECONDS / plan.threads
+    return machine.call_overhead + max(compute, filters) + min(compute, filters) / 2 + packing + tiles + moved
 
 
 direct = Algorithm(

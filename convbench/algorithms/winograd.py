@@ -47,7 +47,7 @@ RESIDENT = 5 << 17  # bytes of V that stay in L2 beside a panel of U and M …
 FEWEST, MOST = 28, 42  # … if as many tiles as pay for reading U once a block fit …
 LARGEST = 3 << 18  # … into this. Otherwise V, M and U stream, each ξ for all panels at once, and blocks are larger:
 STREAMED = 112
-LARGEST_TILE = 9  # inputs of a tile along a dimension: what code and registers bear
+LARGEST_TILE = 8  # inputs of a tile along a dimension: longer ones gain less than their transforms take
 MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY, FILTER_EFFICIENCY = 0.85, 0.2, 0.35  # of peak
 LINE_SECONDS = 2e-8  # to split or write one row of a block in one channel, beyond its bytes
 

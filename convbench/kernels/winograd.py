@@ -36,7 +36,6 @@ Value = TypeVar("Value")
 #: (test_points_beat_their_neighbours).
 POINTS: dict[int, Row] = {
     3: tuple(map(Fraction, ("0", "1", "-1"))),
-    4: tuple(map(Fraction, ("1", "-1", "1/2", "-1/2"))),
     5: tuple(map(Fraction, ("0", "2/3", "-2/3", "3/2", "-3/2"))),
     7: tuple(map(Fraction, ("0", "1", "-1", "1/2", "-1/2", "2", "-2"))),
 }
