@@ -16,6 +16,8 @@ from convbench.spec import ConvSpec
 
 PANEL_BYTES = 640 * 1024  # of a strip's panel, unless one row of outputs takes more: a part of L2
 TILE_BYTES = 24 * 1024  # of the pixels that a tile reads of a block of input channels: a part of L1
+PLANE_BYTES = 160 * 1024  # of a panel that is read again for each tile of output channels, where terms are few …
+WRITTEN_BYTES = 4 << 20  # … and y, larger than this, does not stay in L2
 LEAST_TERMS = 256  # of a block of input channels: what pays for loading and storing its sums
 BLOCK_BYTES = 256 * 1024  # of a block's filters
 COLS = 512  # outputs of a row that a strip takes at most
@@ -87,7 +89,9 @@ def _planned(spec: ConvSpec, threads: int, lifted: ConvSpec, strip: Strip) -> St
     strips = spec.N * spec.groups * strip.total
     parts = min(tiles, -(-4 * threads // strips)) if threads > 1 else 1  # output channels shared out among the threads
     block_k = share(tiles, min(fitting, -(-tiles // parts)))
-    sizes = np.concatenate([numbers(strip), [height, block_c, block_k, TILES[height][0]]])
+    small = strip.channels * taps <= LEAST_TERMS and strip.panel * spec.itemsize <= PLANE_BYTES
+    by_plane = small and prod(spec.output_shape) * spec.itemsize > WRITTEN_BYTES
+    sizes = np.concatenate([numbers(strip), [height, block_c, block_k, TILES[height][0], by_plane]])
     return StripPlan(spec, threads, lifted, strip, height, block_c, block_k, strip_offsets(lifted, strip, block_c),
                      sizes)  # fmt: skip
 
@@ -100,7 +104,7 @@ def share(extent: int, most: int) -> int:
 def scratch_parts(plan: StripPlan) -> list[Part]:
     """Panel, sums and initial values of each thread; where its pixels go."""
     floats = (plan.threads, round_up(sum(plan.parts), ALIGNMENT // plan.spec.itemsize)), plan.spec.np_dtype
-    return [floats, ((plan.threads, 3, plan.strip.most_lines), np.dtype(np.int64))]
+    return [floats, ((plan.threads, 4, plan.strip.most_lines), np.dtype(np.int64))]
 
 
 def tasks(plan: StripPlan) -> int:

@@ -2,7 +2,8 @@
 
 Loops, outermost first: strips; blocks of ``block_k`` output channels; blocks of ``block_c`` input channels, whose sums
 rest in scratch between blocks; tiles of pixels; tiles of channels. The tile's pixels stay in L1 for all channels of the
-block, the block's filters in L2 for all pixels of the strip.
+block, the block's filters in L2 for all pixels of the strip. The last two change places where sums are short and
+little but y is large: what is written then lies in few planes at a time.
 """
 
 from __future__ import annotations
@@ -35,6 +36,19 @@ def pack_weights(plan: StripPlan, weight: np.ndarray) -> np.ndarray:
 
 
 @njit
+def divided(vectors, widest, firsts):
+    """Tiles of so many vectors: the first vector of each, and where the last one ends; gives their number."""
+    tiles = v = 0
+    while v < vectors:
+        firsts[tiles] = v
+        left = vectors - v
+        v += 2 if left == 4 and widest == 3 else widest if left >= widest else 2 if left >= 2 else 1
+        tiles += 1
+    firsts[tiles] = vectors
+    return tiles
+
+
+@njit
 def multiply_strips(begin, end, which, x, sizes, offsets, w, bias, y, private):
     """Tasks (n, g, strip, part of the output channels), the last fastest; see the module's head.
 
@@ -51,13 +65,13 @@ def multiply_strips(begin, end, which, x, sizes, offsets, w, bias, y, private):
     tiles_k = (channels + M - 1) // M
     filters = w.size // groups
     lanes = VECTOR_BYTES // x.itemsize
-    widest = sizes[26]
+    widest, by_plane = sizes[26], sizes[27]
     strips_p, strips_q = (P + strip.rows - 1) // strip.rows, (Q + strip.cols - 1) // strip.cols
     parts = (tiles_k + block_k - 1) // block_k
     panel = scratch[: strip.channels * strip.plane + SLACK * lanes]
     initial = scratch[panel.size :]
-    lines, masks, places = integers[0], integers[1], integers[2]
-    vectors = 0
+    lines, masks, places, firsts = integers[0], integers[1], integers[2], integers[3]
+    vectors = tiles = 0
     packed = -1
     for task in range(begin, end):
         where, part = divmod(task, parts)
@@ -71,6 +85,7 @@ def multiply_strips(begin, end, which, x, sizes, offsets, w, bias, y, private):
             if which & PAD:
                 pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
             vectors = strip_lines(rows, cols, strip, Q, lanes, lines, masks, places)
+            tiles = divided(vectors, widest, firsts)
             packed = where
         if not which & MULTIPLY:
             continue
@@ -82,19 +97,17 @@ def multiply_strips(begin, end, which, x, sizes, offsets, w, bias, y, private):
         y_first = (((n * K + g * channels) * O + o) * P + p) * Q + q
         for c in range(0, strip.channels, block_c):
             some = min(block_c, strip.channels - c)
-            v = 0
-            while v < vectors:
-                left = vectors - v
-                width = widest if left >= widest else 2 if left >= 2 else 1
-                if left == 4 and widest == 3:
-                    width = 2
-                for kt in range(first_k, last_k):
-                    tile(M, width, some * taps, panel, c * strip.plane + v * lanes, offsets, w,
-                         g * filters + (c * tiles_k + kt * some) * taps * M, initial, (kt - first_k) * M, initial,
-                         sums + (v * block_k + (kt - first_k) * width) * M * lanes, c > 0, c + some == strip.channels,
-                         y, y_first + kt * M * O * P * Q, O * P * Q, min(M, channels - kt * M), v, lines, masks,
-                         places)  # fmt: skip
-                v += width
+            across = last_k - first_k
+            for i in range(tiles * across):
+                j, k = (i % tiles, i // tiles) if by_plane else (i // across, i % across)
+                v = firsts[j]
+                width = firsts[j + 1] - v
+                kt = first_k + k
+                tile(M, width, some * taps, panel, c * strip.plane + v * lanes, offsets, w,
+                     g * filters + (c * tiles_k + kt * some) * taps * M, initial, k * M, initial,
+                     sums + (v * block_k + k * width) * M * lanes, c > 0, c + some == strip.channels, y,
+                     y_first + kt * M * O * P * Q, O * P * Q, min(M, channels - kt * M), v, lines, masks,
+                     places)  # fmt: skip
 
 
 def operands(plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: np.ndarray) -> tuple[Any, ...]:
