@@ -116,9 +116,11 @@ def cook_toom(m: int, r: int, finite: Row | None = None) -> Transform:
 
 @cache
 def strided(m: int, r: int, stride: int) -> Transform:
-    """F(m, r) at a stride: the products of its phases F(m, ⌈(r − b) / stride⌉) one behind the other."""
+    """F(m, r) at a stride ≤ r, unless m = 1: the products of its phases F(m, ⌈(r − b) / stride⌉) behind each other."""
     if stride == 1:
         return cook_toom(m, r)
+    if stride > r and m > 1:
+        raise ValueError(f"F({m}, {r}) skips inputs at stride {stride}")
     phases = tuple(cook_toom(m, -(-(r - b) // stride)) for b in range(min(stride, r)))
 
     def apart(row: Row, b: int, size: int) -> Row:
