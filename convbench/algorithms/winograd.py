@@ -110,11 +110,11 @@ def planned(m: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -
         tiles, panels = STREAMED, -(-panel_count(spec) // -(-threads // blocks))
     while True:
         grid = Grid.of(lifted, rows, columns, tiles, panels)
-        sizes = *(sized(f.m, f.r, f.stride) for f in (rows, columns)), grid.record()
+        down, over = (sized(f.m, f.r, f.stride) for f in (rows, columns))
         shares = -(-panel_count(spec) // grid.panels)
         shapes = lifted.input_shape, lifted.output_shape
         units = spec.groups * grid.blocks * shares
-        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes, shares, units, shapes)
+        plan = Plan(spec, threads, lifted, rows, columns, grid, (down, over, grid.record()), shares, units, shapes)
         if workspace_limit is None or workspace(plan) <= workspace_limit:
             return plan
         if tiles == panels == 1:
