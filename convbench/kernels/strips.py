@@ -87,8 +87,19 @@ def strip_of(spec: ConvSpec, rows: int, cols: int) -> Strip:
         image=spec.spatial, output=spec.output_spatial, stride=spec.stride,
         before=tuple(before for before, _ in spec.padding), channels=spec.weight_shape[1], depth_step=dd,
         slices=slices, phases_h=phases_h, phases_w=phases_w, rows=rows, cols=cols, height=height, pitch=pitch,
-        phase=phase, plane=(lines | 1) * line,  # an odd number of lines: channels spread over the cache's sets
+        phase=phase, plane=spread(lines) * line,
     )  # fmt: skip
+
+
+def spread(lines: int) -> int:
+    """At least so many lines, such that those that a tile reads of some channels spread over the sets of L1.
+
+    An odd number, and a long way from the next multiple of the 64 sets, where neighbours would share theirs.
+    """
+    lines |= 1
+    while lines > 64 and not 5 <= lines % 64 <= 59:
+        lines += 2
+    return lines
 
 
 def _row(spec: ConvSpec, cols: int) -> tuple[int, int]:
