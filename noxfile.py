@@ -17,7 +17,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def bench_peers(session: nox.Session) -> None:
-    """The same with every optional rival (torch) installed."""
+    """The same with every optional rival (PyTorch, ONNX Runtime, OpenCV) installed."""
     session.install("-e", ".[bench,peers]")
     session.run("convbench", "bench", *(session.posargs or ["default", "--peers"]))
 

@@ -21,7 +21,7 @@ from random import Random
 import numpy as np
 from pairs import pin
 
-from convbench.bench.rounds import MOST_ROUNDS, Racer, race, timed
+from convbench.bench.rounds import MOST_ROUNDS, NARROW, Racer, race, timed
 from convbench.bench.stats import median_interval, paired_ratios, standings
 from convbench.data import arrays
 from convbench.driver import kernel
@@ -52,8 +52,8 @@ def work(tenth: float) -> Callable[[int], Call]:
     return lambda tenths: partial(timed, partial(layer, x, out), tenths * calls, time.perf_counter)
 
 
-def rounds(calls: dict[str, Call], seed: int, halfway: Call = lambda: None) -> Samples:
-    """Interleaved rounds as in ``convbench bench``; ``halfway`` is called once, after half of them."""
+def rounds(calls: dict[str, Call], seed: int, narrow: float = NARROW, halfway: Call = lambda: None) -> Samples:
+    """Interleaved rounds as in ``convbench bench``; ``halfway`` is called before round ``HALF``."""
     taken: Samples = {name: {} for name in calls}
 
     def keep(event: dict[str, object]) -> None:
@@ -64,7 +64,7 @@ def rounds(calls: dict[str, Call], seed: int, halfway: Call = lambda: None) -> S
                 halfway()
 
     racers = [Racer(name, call, 1e-3, 1) for name, call in calls.items()]
-    race(racers, dict.fromkeys(("fma", "stream"), lambda: None), FOREVER, time.perf_counter, Random(seed), keep)
+    race(racers, dict.fromkeys(("fma", "stream"), lambda: None), FOREVER, time.perf_counter, Random(seed), keep, narrow)
     return taken
 
 
@@ -78,11 +78,12 @@ def one_by_one(calls: dict[str, Call], halfway: Call) -> Samples:
     return taken
 
 
-def told_apart(b_tenths: int, trials: int) -> float:
-    """In what part of the trials a and b, of 10 and so many tenths, are not tied."""
+def told_apart(b_tenths: int, trials: int) -> tuple[float, float]:
+    """In what part of the trials a and b, of 10 and so many tenths, are not tied; and the median number of rounds."""
     of = work(SHORT)
-    races = (standings(rounds({"a": of(10), "b": of(b_tenths)}, seed)) for seed in range(trials))
-    return float(np.mean([not all(standing.tied for standing in race.values()) for race in races]))
+    races = [standings(rounds({"a": of(10), "b": of(b_tenths)}, seed)) for seed in range(trials)]
+    apart = [not all(standing.tied for standing in race.values()) for race in races]
+    return float(np.mean(apart)), float(np.median([race["a"].rounds for race in races]))
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def drift(seed: int) -> dict[str, float]:
     of = work(LONG)
     calls = {"a": of(10), "b": of(11)}
     with competitor() as start:
-        paired = rounds(calls, seed, start)
+        paired = rounds(calls, seed, 0.0, start)
     with competitor() as start:
         apart = {name: list(samples.values()) for name, samples in one_by_one(calls, start).items()}
     return {
@@ -117,9 +118,10 @@ def main() -> None:
     trials = int(sys.argv[1]) if sys.argv[1:] else TRIALS
     with blas_threads(1):
         print(pin())
-        print(f"{trials} trials of {MOST_ROUNDS} rounds, {ALGORITHM} on {PROBLEM}")
-        print(f"A/A, told apart            {told_apart(10, trials):6.1%}", flush=True)
-        print(f"A/B 10% slower, told apart {told_apart(11, trials):6.1%}", flush=True)
+        print(f"{trials} trials of up to {MOST_ROUNDS} rounds, {ALGORITHM} on {PROBLEM}")
+        for label, tenths in (("A/A", 10), ("A/B 10% slower", 11)):
+            apart, taken = told_apart(tenths, trials)
+            print(f"{label:14}  told apart {apart:6.1%}  rounds, median {taken:g}", flush=True)
         print(f"a competing process from half of the run on, {DRIFTS} runs: error of the ratio, median and worst")
         errors = [drift(seed) for seed in range(DRIFTS)]
         for way in errors[0]:

@@ -33,39 +33,21 @@ class UnknownAlgorithm(SpecError):
 
 @dataclass(frozen=True)
 class Phases:
-    """A ``run`` made of named steps, called in order for every block; the driver can time them apart.
+    """A ``run`` that marks the ends of its phases (``kernels/ticks.py``): it takes a seventh argument, ``ticks=OFF``.
 
-    Without ``blocks`` each step takes run's six arguments; with it, ``blocks(plan)`` rounds, and the block's number
-    as a seventh. ``fused``, if given, is a run that does the same in one call; the steps then serve only for timing.
+    The phases are numbered from 1 on, in the order of their names; 0 is what Python does beside them.
     """
 
-    steps: tuple[tuple[str, Callable[..., None]], ...]
-    blocks: Callable[[Any], int] | None = None
-    fused: Callable[..., None] | None = None
+    run: Callable[..., None]
+    names: tuple[str, ...]
 
-    def __call__(self, plan: Any, x: Any, state: Any, bias: Any, y: Any, work: Any) -> None:
-        if self.fused is not None:
-            self.fused(plan, x, state, bias, y, work)
-            return
-        for _, call in self.calls(plan, x, state, bias, y, work):
-            call()
-
-    def calls(self, plan: Any, *arguments: Any) -> Any:
-        """(name, zero-argument call) of every step, in order."""
-        for block in range(self.blocks(plan)) if self.blocks else [None]:
-            tail = () if block is None else (block,)
-            for name, step in self.steps:
-                yield name, lambda step=step, tail=tail: step(plan, *arguments, *tail)
+    def __call__(self, *arguments: Any) -> None:
+        self.run(*arguments)
 
 
-def phases(
-    *,
-    blocks: Callable[[Any], int] | None = None,
-    fused: Callable[..., None] | None = None,
-    **steps: Callable[..., None],
-) -> Phases:
-    """``run=phases(pad=…, multiply=…)``: the named functions are called in the order given (see :class:`Phases`)."""
-    return Phases(tuple(steps.items()), blocks, fused)
+def phases(run: Callable[..., None], *names: str) -> Phases:
+    """``run=phases(run, "pad", "multiply")``: see :class:`Phases`."""
+    return Phases(run, names)
 
 
 def unit_roundoff(dtype: str) -> float:
@@ -120,6 +102,7 @@ class Algorithm:
     plan: Callable[[ConvSpec, int, int | None], Any] = lambda spec, threads, workspace_limit: spec
     prepare: Callable[[Any, np.ndarray], Any] = lambda plan, weight: weight
     workspace: Callable[[Any], int] = lambda plan: 0
+    library_bytes: Callable[[Any], int] = lambda plan: 0  # that SciPy or BLAS allocate within run, at most
     error: Callable[[Any], float] = direct_error
     cost: Callable[[Any, Machine], float] = default_cost
     prepare_cost: Callable[[Any, Machine], float] = default_prepare_cost

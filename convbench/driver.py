@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from math import prod
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,7 +11,8 @@ from convbench.algorithm import Algorithm, Phases, Unsupported, get
 from convbench.arguments import integer
 from convbench.kernels.layout import aligned_empty, carve, scratch_bytes
 from convbench.kernels.relayout import from_planes, to_planes
-from convbench.kernels.threads import available, most
+from convbench.kernels.threads import OneThread, available, most
+from convbench.kernels.ticks import CALL, start, tick, tick_seconds
 from convbench.layouts import LAYOUTS, stored_shape
 from convbench.machine import Machine, current
 from convbench.scratch import NOTHING, Pool
@@ -140,7 +137,8 @@ class Kernel:
         self.error_bound = float(algorithm.error(self.plan))
         self.why = why
         run = algorithm.run
-        self._solve = run.fused if isinstance(run, Phases) and run.fused is not None else run
+        self._phased = isinstance(run, Phases)
+        self._solve = run.run if isinstance(run, Phases) else run
         self._dtype = spec.np_dtype
         self._input_shape, self._output_shape = spec.stored_input_shape, spec.stored_output_shape
 
@@ -177,13 +175,6 @@ class Kernel:
         _check_out(out, self._output_shape, self._dtype, reads)
         return out if out.flags.carray else np.empty(out.shape, out.dtype)
 
-    @contextmanager
-    def _work(self) -> Iterator[np.ndarray]:
-        """Scratch for the phases of one call."""
-        buffer = _scratch.borrow(self.workspace_bytes)
-        yield buffer[: self.workspace_bytes]
-        _scratch.give_back(buffer)
-
     def poison(self) -> None:
         """Make the next call's scratch all NaN bytes, so that reading it before writing it shows."""
         if self.workspace_bytes:
@@ -206,19 +197,33 @@ class Kernel:
             self._solve(self.plan, x, state, bias, y, work)
         _scratch.give_back(buffer)
 
-    def _steps(
-        self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray, work: np.ndarray
-    ) -> Iterator[tuple[str, Callable[[], None]]]:
-        """The phases of one call, in order: what ``_run`` does in one go."""
-        run, layout = self._algorithm.run, self.spec.layout
-        steps = run if isinstance(run, Phases) else Phases((("run", run),))
-        if not self._images:
-            yield from steps.calls(self.plan, x, state, bias, y, work)
-            return
-        before, after = carve(work[: self._own], self._images)
-        yield "convert", partial(to_planes, x, before, layout, self.threads)
-        yield from steps.calls(self.plan, before, state, bias, after, work[self._own :])
-        yield "convert", partial(from_planes, after, y, layout, self.threads)
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """What a call's time is divided into: "call" is Python's, beside the kernels; one, "run", if nothing is known.
+
+        "convert", if there, moves images between NCHW and another layout.
+        """
+        run = self._algorithm.run
+        known = ("call", *run.names) if isinstance(run, Phases) else ("run",)
+        return (*known, "convert") if self._images else known
+
+    def _run_marked(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray, ticks: np.ndarray) -> None:
+        """What ``_run`` does, from code with marks between the phases."""
+        marks, layout, convert = (ticks,) if self._phased else (), self.spec.layout, len(ticks) - 2
+        buffer = _scratch.borrow(self.workspace_bytes)
+        work = buffer[: self.workspace_bytes]
+        if self._images:
+            before, after = carve(work[: self._own], self._images)
+            to_planes(x, before, layout, self.threads)
+            tick(ticks, convert)
+            self._solve(self.plan, before, state, bias, after, work[self._own :], *marks)
+            tick(ticks, CALL)
+            from_planes(after, y, layout, self.threads)
+            tick(ticks, convert)
+        else:
+            tick(ticks, CALL)
+            self._solve(self.plan, x, state, bias, y, work, *marks)
+        _scratch.give_back(buffer)
 
     def predicted(self, machine: Machine) -> float:
         """Seconds of a prepared call: the algorithm's cost, its threads' hand-over, images of another layout moved."""
@@ -244,28 +249,35 @@ class Layer:
             kernel._run(x, self.state, self.bias, y)
         return y if out is None else _delivered(y, out)
 
-    def time_phases(
-        self, input: Any, clock: Callable[[], float] = perf_counter, out: np.ndarray | None = None
-    ) -> dict[str, float]:
-        """Seconds that each phase of one call takes, in the order they run; one entry, "run", if it has no phases.
+    def time_phases(self, input: Any, out: np.ndarray | None = None) -> dict[str, float]:
+        """Seconds of one call on one thread by phase, in the order of ``Kernel.phases``; an empty batch has none.
 
-        They add up to the whole run, as it is when it runs step by step: what lies between two steps is the second's.
-        "convert", before and after them, moves images of another layout than NCHW. An empty batch has no phases.
+        The call runs a variant of the code that was compiled with marks between the phases (``kernels/ticks.py``),
+        which no ordinary call runs, and the phases add up to that call.
         """
-        kernel, x = self.kernel, self.kernel._input(input)
-        y = kernel._output(out, input)
-        seconds: dict[str, float] = {}
-        if not y.size:
-            return seconds
-        with kernel._work() as work:
-            before = clock()
-            for name, call in kernel._steps(x, self.state, self.bias, y, work):
-                call()
-                now = clock()
-                seconds[name] = seconds.get(name, 0.0) + now - before
-                before = now
-        _delivered(y, out)
-        return seconds
+        ticks = self.ticks()
+        self.marked(ticks, input, out)
+        return self.seconds(ticks)
+
+    def ticks(self) -> np.ndarray:
+        """An array for :meth:`marked`."""
+        return np.zeros(1 + len(self.kernel.phases), np.int64)
+
+    def seconds(self, ticks: np.ndarray) -> dict[str, float]:
+        """By phase, what :meth:`marked` found."""
+        spent, rate = ticks[1:], tick_seconds()
+        return {name: float(n) * rate for name, n in zip(self.kernel.phases, spent, strict=True)} if spent.any() else {}
+
+    def marked(self, ticks: np.ndarray, input: Any, out: np.ndarray | None = None) -> None:
+        """One call of the variant, on one thread; ``ticks``: the counter at its end, then those of each phase."""
+        start(ticks)
+        kernel = self.kernel
+        x, y = kernel._input(input), kernel._output(out, input)
+        if y.size:
+            with OneThread():
+                kernel._run_marked(x, self.state, self.bias, y, ticks)
+            _delivered(y, out)
+            tick(ticks, CALL)
 
 
 def _delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:

@@ -27,7 +27,7 @@ LINES = 350
 ORDER = (
     "layouts", "arguments", "descriptor", "spec", "units", "formats", "suites", "data", "reference", "machine",
     "reductions", "kernels", "scratch", "algorithm", "algorithms", "peers", "driver", "verify", "choices", "select",
-    "api", "bench", "report", "cli", "__main__",
+    "api", "bench", "drawing", "report", "cli", "__main__",
 )  # fmt: skip
 
 #: The registry finds algorithms by looking into their folder when it is first asked.

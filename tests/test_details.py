@@ -29,21 +29,28 @@ def clock() -> FakeClock:
 
 
 class FakeLayer:
-    """An ordinary call takes 3 s, a stepwise one 4 s, but the first of either takes longer."""
+    """An ordinary call takes 3 s, one with marks 4 s, of which its phases know 3.9, but the first takes longer."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, seconds: float = 1.0) -> None:
         self._clock = clock
-        self._calls = 0
+        self._unit = seconds
+        self.calls = 0
         self.kernel = SimpleNamespace(spec=SPEC)
 
     def __call__(self, x: np.ndarray, out: np.ndarray) -> None:
-        self._clock.now += 3
+        self._clock.now += 3 * self._unit
 
-    def time_phases(self, x: np.ndarray, clock: FakeClock, out: np.ndarray) -> dict[str, float]:
-        self._calls += 1
-        scale = {1: 50, 2: 1.5, 3: 1, 4: 0.5}[self._calls]
+    def ticks(self) -> list[float]:
+        return []
+
+    def marked(self, ticks: list[float], x: np.ndarray, out: np.ndarray) -> None:
+        scale = {0: 50, 1: 1.5, 2: 1, 3: 0.5}.get(self.calls, 1) * self._unit
+        self.calls += 1
         self._clock.now += 4 * scale
-        return {"transform": 1 * scale, "multiply": 3 * scale}
+        ticks[:] = [0.9 * scale, 3 * scale]
+
+    def seconds(self, ticks: list[float]) -> dict[str, float]:
+        return dict(zip(("transform", "multiply"), ticks, strict=True))
 
 
 class FakeContender:
@@ -73,10 +80,19 @@ def told(clock: FakeClock, seconds: float, *contenders: tuple[FakeContender, flo
     return {event["algorithm"]: event["facts"] for event in events if event["event"] == "facts"}
 
 
-def test_phases_are_those_of_the_median_repetition_and_the_slow_down_is_beside(clock: FakeClock) -> None:
+def test_phases_are_those_of_the_median_repetition_with_their_sum_and_slow_down(clock: FakeClock) -> None:
     facts = told(clock, 1e9, (FakeContender(clock, "a"), 1.0))["a"]
-    assert json.loads(facts["phases"]) == {"transform": 1, "multiply": 3}
+    assert json.loads(facts["phases"]) == {"transform": 0.9, "multiply": 3}
+    assert facts["phases_sum"] == pytest.approx(3.9 / 4)
     assert facts["phases_slowdown"] == pytest.approx(4 / 3)
+
+
+def test_quick_calls_are_repeated_more_often(clock: FakeClock) -> None:
+    for seconds, calls in ((1.0, details.REPEATS), (1e-5, details.MANY)):
+        contender = FakeContender(clock, "a")
+        contender.layer = FakeLayer(clock, seconds)
+        told(clock, 1e9, (contender, 1.0))
+        assert contender.layer.calls == 1 + calls
 
 
 def test_an_algorithm_without_phases_has_only_its_memory(clock: FakeClock) -> None:
@@ -110,6 +126,21 @@ def test_ours_allocate_next_to_nothing_inside_a_call_and_rivals_do() -> None:
     rival = details.memory(real("scipy_convolve", spec))
     padded = (512 + 14) ** 2 * 4  # one image at least, in whatever form
     assert int(rival["traced_bytes"]) > padded
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident peaks are told by Linux")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "text",
+    ["mb1ic1ih1000oc1oh1000kh31ph15", "mb1ic3ih224oc64oh112kh7sh2ph3", "mb1ic1iw480000oc1ow480000kw65pw32",
+     "--dt=f64 mb2ic4id40ih50iw45oc3od40oh50ow45kd5kh5kw5pd2ph2pw2"],
+)  # fmt: skip
+def test_what_scipys_fft_takes_is_declared(text: str, threads: int) -> None:
+    contender = real("fft", ConvSpec.parse(text), threads)
+    facts = details.memory(contender)
+    declared = int(contender.facts["library_bytes"])
+    found = max(int(facts["traced_bytes"]), int(facts.get("resident_bytes", 0)))
+    assert declared / 4 < found < declared + RESOLUTION
 
 
 def test_numpy_memory_is_seen_to_the_byte_and_an_output_is_not_counted() -> None:

@@ -16,6 +16,7 @@ from convbench.kernels.channel_product import multiply_channels
 from convbench.kernels.gemm import TILE_ROWS, panel_width
 from convbench.kernels.jit import OPTIONS
 from convbench.kernels.layout import aligned_empty
+from convbench.kernels.lines import copy_every_second
 from convbench.kernels.plane_product import multiply_planes
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.machine import SHIPPED
@@ -73,6 +74,49 @@ def test_planes_of_many_runs_groups_images_and_parts(threads: int, limit: int | 
     product = Product(2, 3, 40, 3 * HEIGHT + 1, 20 * LANES + 3, 0, "float32")
     product.run(planes(product.spec, 2, product.pixels, product.x_step, threads, limit), 3)
     product.check()
+
+
+@pytest.mark.parametrize("near", [0, 1 << 30])
+@pytest.mark.parametrize("pixels", [plane_product.ALIGNED * LANES, 70 * LANES, 70 * LANES - 1])
+@pytest.mark.parametrize("offset", [0, 1, LANES - 1])
+@by_dtype
+def test_planes_wherever_the_output_begins(
+    dtype: str, offset: int, pixels: int, near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long rows are written to whole cache lines; in both orders of the loops nothing beside them is touched."""
+    monkeypatch.setattr("convbench.algorithms.pointwise.NEAR_BYTES", near)
+    product = Product(2, 1, plane_product.STREAMS + 6, 2 * HEIGHT + 3, pixels, 0, dtype)
+    size, lanes = product.y.size, VECTOR_BYTES // product.y.itemsize
+    whole = aligned_empty((size + 3 * lanes,), product.y.dtype)
+    whole[:] = np.nan
+    product.y = whole[lanes + offset : lanes + offset + size].reshape(product.y.shape)
+    product.run(planes(product.spec, 2, pixels, pixels, 1, None))
+    product.check()
+    assert np.isnan(whole[: lanes + offset]).all()
+    assert np.isnan(whole[lanes + offset + size :]).all()
+
+
+@pytest.mark.parametrize("K", range(1, 5 * HEIGHT))
+def test_tiles_are_even_in_height(K: int) -> None:
+    starts = plane_product.tile_starts(K)
+    heights = np.diff(starts)
+    assert K <= starts[-1] <= max(K + 1, plane_product.LEAST)
+    assert len(heights) == -(-K // HEIGHT)
+    assert set(heights) <= set(range(plane_product.LEAST, HEIGHT + 1, 2))
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (1, 3, 2 * LANES), (2, 2, LANES + 3), (1, 5, 3)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (1, 3)])
+@by_dtype
+def test_every_second_pixel(size: tuple[int, int, int], stride: tuple[int, int], dtype: str) -> None:
+    channels, (D, H, W) = 3, ((size[0] - 1) * stride[0] + 1, (size[1] - 1) * stride[1] + 1, 2 * size[2] - 1)
+    source = np.random.default_rng(0).standard_normal((channels, D, H, W)).astype(dtype)
+    target = np.full((channels, size[0] * size[1] * size[2] + 2), np.nan, dtype)
+    copy_every_second(1, 3, source, target.reshape(-1), target.shape[1], (*stride, 2), size)
+    want = source[:, :: stride[0], :: stride[1], ::2].reshape(channels, -1)
+    assert np.isnan(target[0]).all()
+    assert (target[1:, :-2] == want[1:]).all()
+    assert np.isnan(target[1:, -2:]).all()
 
 
 @pytest.mark.parametrize("C", [1, 6, channel_product.DEPTH + 1])
@@ -176,7 +220,7 @@ def test_the_model_knows_calls_and_filters() -> None:
 def test_sums_stay_in_registers(kernel: numba.core.dispatcher.Dispatcher, most: int) -> None:
     """No loop over depth moves a 64-byte vector to or from the stack."""
     fresh = numba.njit(**{**OPTIONS, "cache": False})(kernel.py_func)  # code from the cache cannot be inspected
-    flat, sizes = aligned_empty((8,), np.float32), np.ones(10, np.int64)
+    flat, sizes = aligned_empty((8,), np.float32), np.ones(16, np.int64)
     fresh(0, 0, flat, flat, flat, flat, sizes, flat)
     (assembly,) = fresh.inspect_asm().values()
     counts = set()

@@ -14,6 +14,7 @@ import pytest
 import report_frame
 from report_frame import FIRST, contest
 
+from convbench import drawing
 from convbench.bench.samples import Cell, Membership, Result, SampleFile, Series
 from convbench.report import charts, findings, maps, page, palette, winner_table, write
 from convbench.report.tables import reason_table
@@ -99,8 +100,8 @@ def test_a_long_suite_is_drawn_in_parts() -> None:
 
 def test_png_is_the_same_picture_made_smaller(drawn: list[tuple[charts.Figure, str]]) -> None:
     svg = drawn[0][1]
-    before = charts.vl_convert.svg_to_png(svg, scale=1.5)
-    after = charts.png(svg)
+    before = drawing.vl_convert.svg_to_png(svg, scale=1.5)
+    after = drawing.png(svg)
     assert after[:8] == b"\x89PNG\r\n\x1a\n"
     assert len(after) < len(before)
     assert pixels(after) == pixels(before)

@@ -17,16 +17,16 @@ FASTER |= {"probe": [[1.0] * 6, [1.0] * 6], "busy": [1.0, 1.8]}
 
 def test_phases_are_parts_of_their_sum() -> None:
     frame = contest(
-        FIRST | {"algorithm": "im2col", "phases": json.dumps(STEPS), "phases_slowdown": 1.5},
+        FIRST | {"algorithm": "im2col", "phases": json.dumps(STEPS), "phases_sum": 0.98, "phases_slowdown": 1.5},
         {"algorithm": "direct", "best_ratio": 2.0},
     )
     table = phases.phase_table(frame, winner_table(frame))
     assert dict(zip(table["phase"], table["share"], strict=True)) == pytest.approx(
         {"transform": 0.25, "multiply": 0.75}
     )
-    ((_, name, words, together, slowdown),) = ([text for text, _ in row] for row in phases.phase_text(table).rows())
+    ((_, name, words, *told),) = ([text for text, _ in row] for row in phases.phase_text(table).rows())
     assert (name, words) == ("im2col", "transform 25% (1.00 ms), multiply 75% (3.00 ms)")
-    assert (together, slowdown) == ("4.00 ms", "1.50×")
+    assert told == ["4.00 ms", "-2%", "1.50×"]
     assert findings.longest_phases(table) == "Multiply takes 75% of the time, the mean of 1 cell"
 
 
@@ -61,17 +61,17 @@ def test_what_nobody_can_judge_is_told_and_not_drawn() -> None:
     assert "2 threads are 1.60× as fast as one" in figure.words
 
 
-def test_winners_of_a_suite_have_their_phases_and_what_stepping_spoils_is_pale() -> None:
+def test_winners_of_a_suite_have_their_phases_with_slow_down_and_deviation() -> None:
+    marked = {"phases": json.dumps({"pad": 1e-3}), "phases_sum": 0.996, "phases_slowdown": 1.0}
     frame = contest(
-        FIRST | {"algorithm": "im2col", "phases": json.dumps(STEPS), "phases_slowdown": 2.0},
-        {"algorithm": "kn2row", "best_ratio": 2.0, "phases": json.dumps({"pad": 1e-3}), "phases_slowdown": 1.0},
+        FIRST | {"algorithm": "im2col", "phases": json.dumps(STEPS), "phases_sum": 1.02, "phases_slowdown": 1.1},
+        {"algorithm": "kn2row", "best_ratio": 2.0} | marked,
     )
     drawn = {figure.name: charts.svg(figure) for figure in charts.figures(frame, winner_table(frame))}
     (suite,) = (svg for name, svg in drawn.items() if name.startswith("phases_"))
-    assert "im2col, 4.00 ms, stepping takes 2.00×" in suite
+    assert "im2col, 4.00 ms, marks 1.10×, sum 2%" in suite
     assert "kn2row" not in suite
-    assert 'opacity="0.4"' in suite
-    assert "n = 1, stepping takes 1.00×" in drawn["phases"]
+    assert "n = 1, marks 1.00×, sum -0.4%" in drawn["phases"]
 
 
 def test_alarms_stand_in_the_page_and_in_the_text() -> None:

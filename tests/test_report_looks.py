@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from convbench import suites
 from convbench.algorithm import algorithms
+from convbench.peers import peers
 from convbench.report import palette
 from convbench.report.layout import Box, LogAxis, place, spread
 from convbench.report.problems import CLASSES, describe, problem_class, shape, sweeps
@@ -68,6 +69,12 @@ def test_text_is_legible_on_what_it_stands(dark: bool) -> None:
     pairs += [(style.ink, palette.PAPER) for style in palette.styles((name, False) for name in algorithms()).values()]
     for ink, fill in pairs:
         assert contrast(shown.get(ink, ink), shown.get(fill, fill)) >= 4.5, (ink, fill)
+
+
+def test_no_two_peers_look_alike() -> None:
+    looks = palette.styles((name, True) for name in peers()).values()
+    assert all(style.peer for style in looks)
+    assert len({(style.colour, style.shape) for style in looks}) == len(peers())
 
 
 @pytest.mark.parametrize("name", sorted(algorithms()))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_clock import FakeClock
 
 from convbench.bench import rounds
-from convbench.bench.rounds import LEAST_ROUNDS, LEAST_SAMPLE, MOST_ROUNDS, Racer, affordable, calibrated, race
+from convbench.bench.rounds import LEAST_ROUNDS, LEAST_SAMPLE, MOST_ROUNDS, NARROW, Racer, affordable, calibrated, race
+from convbench.bench.stats import standings
 
 Event = dict[str, Any]
+NEVER = -1.0
+"""No interval is so narrow."""
 
 
 @pytest.fixture
@@ -23,11 +29,42 @@ def racer(clock: FakeClock, name: str, seconds: float, loops: int = 1) -> Racer:
     return Racer(name, clock.spend(seconds), seconds, loops)
 
 
-def run_race(clock: FakeClock, racers: list[Racer], seconds: float, seed: int = 0) -> list[Event]:
+def run_race(
+    clock: FakeClock, racers: list[Racer], seconds: float, seed: int = 0, narrow: float = NEVER
+) -> list[Event]:
     events: list[Event] = []
     probes = {"fma": clock.spend(1e-3), "stream": clock.spend(1e-3)}
-    race(racers, probes, seconds, clock, Random(seed), events.append)
+    race(racers, probes, seconds, clock, Random(seed), events.append, narrow)
     return events
+
+
+def told_apart(times: dict[str, float], jitter: float, trials: int) -> tuple[float, list[int]]:
+    """In what part of simulated races somebody is told from the fastest; and the number of rounds of each.
+
+    Calls take so long, with a jitter of their own, on a core that a neighbour halves for some rounds at a time.
+    """
+    apart, lengths = 0, []
+    for seed in range(trials):
+        clock, rng, slow = FakeClock(), np.random.default_rng(seed), iter(spells(np.random.default_rng(seed + trials)))
+
+        def call(seconds: float, clock=clock, rng=rng, slow=slow) -> None:  # type: ignore[no-untyped-def]
+            clock.now += seconds * next(slow) * float(rng.lognormal(0, jitter))
+
+        events: list[Event] = []
+        racers = [Racer(name, partial(call, seconds), 1.0, 1) for name, seconds in times.items()]
+        probes = dict.fromkeys(("fma", "stream"), clock.spend(0))
+        race(racers, probes, 1e9, clock, Random(seed), events.append)
+        found = standings({name: dict(enumerate(samples(events, name))) for name in times})
+        apart += not all(standing.tied for standing in found.values())
+        lengths.append(max(standing.rounds for standing in found.values()))
+    return apart / trials, lengths
+
+
+def spells(rng: np.random.Generator) -> Iterator[int]:
+    slow = 1
+    while True:
+        slow = 3 - slow if rng.random() < 0.12 else slow
+        yield slow
 
 
 def samples(events: list[Event], name: str) -> list[float]:
@@ -111,8 +148,33 @@ def test_a_lone_winner_needs_no_more_rounds(clock: FakeClock) -> None:
     assert len(samples(events, "a")) == len(samples(events, "b")) == LEAST_ROUNDS
 
 
-def test_one_contender_alone_is_still_measured_well(clock: FakeClock) -> None:
+def test_one_contender_alone_is_measured_until_its_time_is_known(clock: FakeClock) -> None:
+    assert len(samples(run_race(clock, [racer(clock, "a", 1e-3)], 100, narrow=NARROW), "a")) == LEAST_ROUNDS
     assert len(samples(run_race(clock, [racer(clock, "a", 1e-3)], 100), "a")) == MOST_ROUNDS
+
+
+def test_contenders_whose_ratios_are_known_need_no_more_rounds(clock: FakeClock) -> None:
+    racers = [racer(clock, name, seconds) for name, seconds in (("a", 1e-3), ("b", 1.1e-3), ("c", 1.3e-3))]
+    events = run_race(clock, racers, 100, narrow=NARROW)
+    least = next(n for n in range(LEAST_ROUNDS, MOST_ROUNDS, rounds.LOOK) if 2.0 ** (1 - n) < 0.05 / 2)
+    assert [len(samples(events, name)) for name in "abc"] == [least] * 3
+
+
+@pytest.mark.parametrize("jitter", [0.005, 0.015, 0.03])
+def test_rounds_that_end_when_ratios_are_narrow_seldom_tell_equals_apart(jitter: float) -> None:
+    apart, lengths = told_apart({"a": 1.0, "b": 1.0}, jitter, trials=200)
+    assert apart < 0.05
+    assert np.median(lengths) < MOST_ROUNDS
+
+
+@pytest.mark.parametrize("jitter", [0.005, 0.015, 0.03])
+def test_rounds_that_end_when_ratios_are_narrow_find_ten_percent(jitter: float) -> None:
+    assert told_apart({"a": 1.0, "b": 1.1}, jitter, trials=50)[0] > 0.9
+
+
+def test_the_noisier_the_samples_the_more_rounds_there_are() -> None:
+    medians = [np.median(told_apart({"a": 1.0, "b": 1.05}, jitter, trials=30)[1]) for jitter in (0.003, 0.01, 0.03)]
+    assert LEAST_ROUNDS <= medians[0] < medians[1] < medians[2] <= MOST_ROUNDS
 
 
 def test_without_contenders_there_is_no_race(clock: FakeClock) -> None:

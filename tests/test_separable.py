@@ -117,19 +117,6 @@ def test_chunks_of_terms_add_up() -> None:
         assert verdict.ok, verdict
 
 
-def test_phases_together_are_the_run() -> None:
-    spec = ConvSpec((2, 30, 16, 40), (34, 15, 3, 3), padding=1, groups=2)
-    x, weight, bias = arrays(spec)
-    planned = kernel(spec, "depthwise_separable", threads=1)
-    steps = get("depthwise_separable").run
-    y = np.full(spec.output_shape, np.nan, spec.np_dtype)
-    operands = (x.copy(), planned._algorithm.prepare(planned.plan, weight.copy()), bias.copy(), y)
-    with planned._work() as work:
-        for _, call in steps.calls(planned.plan, *operands, work):
-            call()
-    np.testing.assert_array_equal(y, planned(x, weight, bias))
-
-
 def test_one_and_three_dimensions_are_refused_with_the_number() -> None:
     for spec in (ConvSpec((1, 1, 9), (1, 1, 3)), ConvSpec((1, 1, 5, 5, 5), (1, 1, 3, 3, 3))):
         with pytest.raises(Unsupported, match=rf"takes 2 dimensions; this problem has {spec.ndim}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import quantile_test
 
 from convbench.bench.stats import (
     CONFIDENCE,
@@ -61,6 +62,18 @@ def test_few_values_give_their_range_and_what_it_is_worth(values: int, confidenc
     interval = median_interval(range(1, values + 1))
     assert interval == Interval((values + 1) / 2, 1, values, confidence)
     assert (interval.confidence < CONFIDENCE) == (values < LEAST)
+
+
+@pytest.mark.parametrize("confidence", [0.95, 1 - 0.05 / 4])
+def test_the_interval_is_that_of_scipys_sign_test(confidence: float) -> None:
+    for count in range(LEAST, 120, 3):
+        values = np.random.default_rng(count).normal(size=count)
+        found = median_interval(values.tolist(), confidence)
+        expected = quantile_test(values, q=np.median(values), p=0.5).confidence_interval(confidence)
+        if not np.isnan(expected.low):
+            assert (found.low, found.high, found.confidence) == (*expected, confidence)
+        else:
+            assert (found.low, found.high) == (values.min(), values.max())
 
 
 def test_without_spread_the_interval_is_a_point() -> None:

@@ -12,7 +12,6 @@ from convbench.algorithms import winograd
 from convbench.data import arrays
 from convbench.driver import kernel
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import aligned_empty
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points, strided
 from convbench.kernels.winograd_code import invert_tile, sized, split_line, transform_tiles
@@ -197,19 +196,6 @@ def test_blocks_and_threads_change_no_bit(monkeypatch, tiles, threads):
     planned = kernel(SPEC, "winograd_4x4_3x3", threads=threads)
     assert planned.plan.grid.blocks > 1
     np.testing.assert_array_equal(planned(x, w, bias), expected)
-
-
-def test_phases_one_by_one_give_the_fused_kernels_bits():
-    x, w, bias = (operand.copy() for operand in arrays(SPEC))  # writable: the one type that kernels compile for
-    planned = kernel(SPEC, "winograd_4x4_3x3", threads=1)
-    state = winograd.prepare(planned.plan, w)
-    work = aligned_empty((planned.workspace_bytes,), np.uint8)
-    apart = np.full(SPEC.output_shape, np.nan, np.float32)
-    steps = list(get("winograd_4x4_3x3").run.calls(planned.plan, x, state, bias, apart, work))
-    assert {name for name, _ in steps} == {"transform", "multiply", "inverse"}
-    for _, call in steps:
-        call()
-    np.testing.assert_array_equal(apart, planned(x, w, bias))
 
 
 @pytest.mark.parametrize(("m", "factor"), [(2, 2.25), (4, 4.0), (6, 81 / 16)])

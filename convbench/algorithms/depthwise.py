@@ -3,17 +3,15 @@
     y[n, k, p, q] = Σ_{r,s} w[k, r, s] · x̂[n, ⌊k·C/K⌋, p·stride + r·dilation, q·stride + s·dilation]
 
 x̂ is x zero-padded. C = G with any multiplier K/C; one channel (image filtering) and 1-D signals are the same problem.
-Images of column stride 1 or 2 go by bands of rows whose pixels are copied to L1 just before their use, padded, split by
-column phase, narrow rows two to a vector (``kernels/image_stencil.py``): taps are constant offsets, no load is masked,
-and a vector of pixels serves up to three output rows. Signals and larger strides copy larger windows
-(``kernels/stencil.py``), as does a workspace too small for two bands. Memory: two bands of about 12 KiB, or a window of
-about 32 KiB, a thread. Error: the direct sum's (``algorithm.direct_error``).
+Images of column stride 1 or 2 are read where they lie, tile by tile (``kernels/plane_stencil.py``): masks leave out
+what lies beyond a row, and a vector of pixels serves up to five output rows. Signals and larger strides copy windows,
+padded and split by column phase (``kernels/stencil.py``), as does a workspace too small for a row of zeros. Memory:
+such a row, or a window of about 32 KiB, a thread. Error: the direct sum's (``algorithm.direct_error``).
 Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution without memory overhead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -22,13 +20,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, phases, terms
-from convbench.kernels.image_bands import Geometry, band_chains, bands, geometry
-from convbench.kernels.image_stencil import correlate_bands
+from convbench.kernels import plane_forms
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.packing import pack_taps
-from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, SHORT, WIDTH, Chains, lanes_of, stencil
+from convbench.kernels.plane_forms import FIELDS, Geometry
+from convbench.kernels.plane_stencil import correlate_planes
+from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, lanes_of, stencil
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import CALL, OFF, mark, tick
 from convbench.kernels.window import (
     Window,
     block_at,
@@ -45,25 +45,24 @@ from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
 EFFICIENCY = 0.75  # of peak in the taps of whole tiles
-LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is copied by bands
+LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
+EARLY = 0.4  # of the time a copy takes: what lines fetched well before their use take to move
 TAP_SECONDS = 3e-10  # to move one tap to its place
 TILE_SECONDS = 2e-8  # what a tile costs beside its taps
-COPY_SECONDS = 2e-9  # what a vector copied to a band costs
 
 
 class Shape(NamedTuple):
     """What ``run`` needs to know of a plan."""
 
-    taps: Chains
+    order: np.ndarray  # of one filter's taps
+    taps: tuple[Any, ...]  # what a tile is compiled for, or a window's chains: offsets, counts
     no_bias: np.ndarray  # zeros (K,)
-    numbers: np.ndarray  # the plan's window or geometry, packed
-    bands: np.ndarray | None  # of an image
+    numbers: np.ndarray  # the plan's, packed
     tasks: int
-    blocks: int  # windows of one channel
 
 
 class State(NamedTuple):
-    weight: np.ndarray  # (K·taps,) in the order of the chains
+    weight: np.ndarray  # (K·taps,) in that order
     shape: Shape
 
 
@@ -72,19 +71,20 @@ class Plan:
     spec: ConvSpec
     threads: int
     lifted: ConvSpec
-    window: Window | None  # None: by bands
-    geometry: Geometry  # of an image
+    window: Window | None  # None: in place
 
     @cached_property
     def shape(self) -> Shape:
-        spec, lifted, g = self.spec, self.lifted, self.geometry
+        spec, lifted = self.spec, self.lifted
         no_bias = np.zeros(spec.K, spec.np_dtype)
         if self.window is None:
-            return Shape(band_chains(lifted), no_bias, np.array(g, np.int64), bands(lifted),
-                         spec.N * spec.K * g.bands, 0)  # fmt: skip
-        windows = self.window.blocks
-        return Shape(window_chains(lifted, self.window), no_bias, packed(self.window), None,
-                     spec.N * spec.C * windows, windows)  # fmt: skip
+            form, numbers = tuple(plane_forms.form(lifted)), plane_forms.numbers(lifted, self.threads)
+            bands = Geometry(*numbers[:FIELDS].tolist()).bands
+            return Shape(
+                plane_forms.order(lifted), (form,), no_bias, numbers, spec.N * spec.K * lifted.output_spatial[0] * bands
+            )
+        order, *taps = window_chains(lifted, self.window)
+        return Shape(order, tuple(taps), no_bias, packed(self.window), spec.N * spec.C * self.window.blocks)
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -94,56 +94,39 @@ def supports(spec: ConvSpec) -> str | None:
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    lifted = lift(spec, 3)
-    banded = Plan(spec, threads, lifted, None, geometry(lifted))
+    in_place = Plan(spec, threads, lift(spec, 3), None)
     suited = spec.ndim > 1 and spec.stride[-1] <= 2 and spec.spatial[-1] < LONGEST_ROW
-    if suited and (workspace_limit is None or workspace(banded) <= workspace_limit):
-        return banded
-    return replace(banded, window=window(lifted, None if workspace_limit is None else workspace_limit // threads))
+    if suited and (workspace_limit is None or workspace(in_place) <= workspace_limit):
+        return in_place
+    return replace(
+        in_place, window=window(in_place.lifted, None if workspace_limit is None else workspace_limit // threads)
+    )
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
     """(K, 1, R, S) -> each filter's taps in the order of the chains."""
-    return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.taps.order), plan.shape)
-
-
-def scratch(plan: Plan) -> int:
-    """Bytes a thread: a window, or two bands."""
-    dtype = plan.spec.np_dtype
-    if plan.window is not None:
-        return scratch_bytes([((plan.window.size,), dtype)])
-    return scratch_bytes([((2 * plan.geometry.size,), dtype)])
+    return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.order), plan.shape)
 
 
 def workspace(plan: Plan) -> int:
-    return plan.threads * scratch(plan)
+    """Each thread's own: a window, or a row of zeros."""
+    length = plan.spec.spatial[-1] if plan.window is None else plan.window.size
+    return plan.threads * scratch_bytes([((length,), plan.spec.np_dtype)])
 
 
-def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
+def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: Any = OFF) -> None:
+    """An image read in place is one phase, marked from here: its kernels are many, and none is compiled twice."""
     own = len(work) // plan.threads
     private = [work[t * own : (t + 1) * own] for t in range(plan.threads)]
-    kernel, operands = arguments(plan, PAD + MULTIPLY, x, state, bias, y)
-    parallel(kernel, state.shape.tasks, plan.threads, *operands, private=private)
-
-
-def arguments(plan: Plan, which: int, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The kernel, and what it takes between its tasks and its scratch."""
-    shape, taps, x, y = state.shape, state.shape.taps, x.reshape(-1), y.reshape(-1)
-    bias = shape.no_bias if bias is None else bias
-    if shape.bands is not None:
-        return correlate_bands, (which, x, state.weight, taps.offsets, taps.counts, bias, y, shape.bands, shape.numbers)
-    return convolve_blocks, (which, x, plan.spec.C, state.weight, taps.offsets, taps.counts, bias, y, shape.blocks,
-                             shape.numbers)  # fmt: skip
-
-
-def phase(which: int) -> Callable[..., None]:
-    """One phase of one window or band, to be timed apart from the other."""
-
-    def step(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, task: int) -> None:
-        kernel, operands = arguments(plan, which, x, state, bias, y)
-        kernel(task, task + 1, *operands, work)
-
-    return step
+    shape, x, y = state.shape, x.reshape(-1), y.reshape(-1)
+    operands = *shape.taps, shape.no_bias if bias is None else bias, y, shape.numbers
+    if plan.window is not None:
+        parallel(convolve_blocks, shape.tasks, plan.threads, ticks, x, plan.spec.C, state.weight, *operands,
+                 private=private)  # fmt: skip
+        return
+    parallel(correlate_planes, shape.tasks, plan.threads, x, state.weight, *operands, private=private)
+    if ticks is not OFF:
+        tick(ticks, MULTIPLY)
 
 
 def tiles(plan: Plan) -> tuple[int, int]:
@@ -151,9 +134,10 @@ def tiles(plan: Plan) -> tuple[int, int]:
     (O, P, Q), lanes = plan.lifted.output_spatial, lanes_of(plan.spec.np_dtype)
     if plan.window is not None:
         return (O * -(-P // ROWS) * -(-Q // lanes) if P > 1 else O * -(-Q // (ROWS * lanes))), ROWS
-    if plan.geometry.joined > 1 or (lanes >= Q and ROWS < P <= 2 * SHORT):
-        return O * -(-P // (SHORT * plan.geometry.joined)), SHORT
-    return O * -(-P // ROWS) * -(-Q // (WIDTH * lanes)), ROWS * min(WIDTH, -(-Q // lanes))
+    form = plane_forms.form(plan.lifted)
+    high, wide, vectors = len(form.height), len(form.width), -(-Q // lanes)
+    A = min(P, plane_forms.apart(plan.lifted)[0])
+    return O * A * -(-P // (A * high)) * -(-vectors // wide), high * min(wide, vectors)
 
 
 def executed_flop(plan: Plan) -> float:
@@ -167,19 +151,19 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    spec, threads, g = plan.spec, plan.threads, plan.geometry
+    spec, threads = plan.spec, plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
-    compute += machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
+    moved = machine.byte_time(spec.min_bytes, threads)
+    compute = machine.call_overhead + (max(compute, EARLY * moved) if plan.window is None else compute + moved)
     compute += spec.N * spec.K * tiles(plan)[0] * TILE_SECONDS / threads
     if plan.window is None:
-        copied = g.bands * g.stride * g.slices * g.B * g.each * -(-g.pitch // lanes_of(spec.np_dtype))
-        return compute + spec.N * spec.K * copied * COPY_SECONDS / threads
+        return compute
     return compute + fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
 
 
 depthwise = Algorithm(
     name="depthwise",
-    run=phases(pad=phase(PAD), multiply=phase(MULTIPLY), blocks=lambda plan: plan.shape.tasks, fused=run),
+    run=phases(run, "pad", "multiply"),
     supports=supports,
     plan=plan,
     prepare=prepare,
@@ -187,30 +171,28 @@ depthwise = Algorithm(
     cost=cost,
     prepare_cost=prepare_cost,
     executed_flop=executed_flop,
-    claim="one channel at a time, lanes along the row, bands of rows in L1; single-channel images and 1-D signals too",
+    claim="one channel at a time, lanes along the row, images read in place; single-channel images and 1-D signals too",
 )
 
 
 @njit
-def convolve_blocks(begin, end, which, x, C, weight, offsets, counts, bias, y, blocks, numbers, scratch):
-    """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window.
-
-    which: sum of the phases to run; without PAD the window is the one that the scratch holds.
-    """
+def convolve_blocks(begin, end, ticks, x, C, weight, offsets, counts, bias, y, numbers, scratch):
+    """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window."""
+    mark(ticks, CALL)
     window, padded = unpacked(numbers), scratch.view(x.dtype)
     O, P, Q = window.output
     K = bias.size
     taps = weight.size // K
+    blocks = O * -(-P // window.rows) * -(-Q // window.cols)
     for task in range(begin, end):
         channel = task // blocks
         n, c = channel // C, channel % C
         o, p, q, rows, cols = block_at(window, task % blocks)
-        if which & PAD:
-            pad_window(x, channel, o, p, q, rows, window, padded)
-        if not which & MULTIPLY:
-            continue
+        pad_window(x, channel, o, p, q, rows, window, padded)
+        mark(ticks, PAD)
         tile_rows, tile_cols, last, y_step = tiling(window, rows, cols, Q)
         for k in range(c * (K // C), (c + 1) * (K // C)):
             y_start = (((n * K + k) * O + o) * P + p) * Q + q
             stencil(padded, 0, window.step, weight, k * taps, offsets, counts, bias[k], y, y_start, y_step, tile_rows,
                     tile_cols, last, window.lanes)  # fmt: skip
+        mark(ticks, MULTIPLY)

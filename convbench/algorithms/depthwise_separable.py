@@ -34,6 +34,7 @@ from convbench.kernels.packing import pack_panels
 from convbench.kernels.panels import operand_or_empty, panel_count, scatter
 from convbench.kernels.stencil import ROWS, WIDTH, Chains, stencil
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import CALL, OFF, mark
 from convbench.kernels.window import (
     Window,
     block_at,
@@ -50,6 +51,7 @@ from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+DEPTHWISE, POINTWISE, WRITE = 1, 2, 3  # phases of a chunk; padding is part of the first
 EFFICIENCY = 0.5  # of peak
 PIXELS = 256  # outputs of a block, about: with DEPTH terms of them in L2
 COLS = 64
@@ -113,46 +115,12 @@ def parts(plan: Plan) -> list[Part]:
     ]
 
 
-def _tasks(plan: Plan) -> int:
-    return plan.spec.N * plan.spec.G * plan.window.blocks
-
-
-def _arguments(plan: Plan, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, ...]:
-    return (
-        x.reshape(-1), plan.spec.C // plan.spec.G, state.filters, state.chains.offsets, state.chains.counts,
-        state.channel, state.first, state.mixers, state.no_offset, operand_or_empty(bias, y),
-        y.reshape(plan.lifted.output_shape), plan.window.blocks, state.window,
-    )  # fmt: skip
-
-
-def _private(plan: Plan, work: Any) -> list[tuple[Any, ...]]:
-    return list(zip(*carve(work, parts(plan)), strict=True))
-
-
-def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
-    everything = (0, 2**62, True, True)
-    parallel(convolve_blocks, _tasks(plan), plan.threads, *_arguments(plan, x, state, bias, y), *everything,
-             private=_private(plan, work))  # fmt: skip
-
-
-def _chunks(plan: Plan) -> int:
-    """Chunks of a block at full rank."""
-    _, channels, *filter_ = plan.spec.weight_shape
-    return -(-channels * min(plan.spec.K // plan.spec.G, prod(filter_)) // plan.depth)
-
-
-def _step(depthwise: bool, plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, number: int) -> None:
-    task, chunk = divmod(number, _chunks(plan))
-    convolve_blocks(task, task + 1, *_arguments(plan, x, state, bias, y), chunk, chunk + 1, depthwise, not depthwise,
-                    _private(plan, work)[0])  # fmt: skip
-
-
-def filter_chunk(*arguments: Any) -> None:
-    _step(True, *arguments)
-
-
-def mix_chunk(*arguments: Any) -> None:
-    _step(False, *arguments)
+def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: Any = OFF) -> None:
+    spec, private = plan.spec, list(zip(*carve(work, parts(plan)), strict=True))
+    parallel(convolve_blocks, spec.N * spec.G * plan.window.blocks, plan.threads, ticks, x.reshape(-1),
+             spec.C // spec.G, state.filters, state.chains.offsets, state.chains.counts, state.channel, state.first,
+             state.mixers, state.no_offset, operand_or_empty(bias, y), y.reshape(plan.lifted.output_shape),
+             plan.window.blocks, state.window, private=private)  # fmt: skip
 
 
 def executed_flop(plan: Plan) -> float:
@@ -178,9 +146,7 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 
 depthwise_separable = Algorithm(
     name="depthwise_separable",
-    run=phases(
-        blocks=lambda plan: _tasks(plan) * _chunks(plan), fused=run, depthwise=filter_chunk, pointwise=mix_chunk
-    ),
+    run=phases(run, "depthwise", "pointwise", "write"),
     plan=plan,
     prepare=prepare,
     workspace=lambda plan: scratch_bytes(parts(plan)),
@@ -196,17 +162,19 @@ depthwise_separable = Algorithm(
 
 @njit
 def convolve_blocks(
-    begin, end, x, depth, filters, offsets, counts, channel, first, mixers, no_offset, bias, y, blocks, numbers,
-    first_chunk, last_chunk, filtering, mixing, private,
+    begin, end, ticks, x, depth, filters, offsets, counts, channel, first, mixers, no_offset, bias, y, blocks, numbers,
+    private,
 ):  # fmt: skip
-    """Tasks (n, g, block), the last fastest; of each, a range of chunks and either or both steps.
+    """Tasks (n, g, block), the last fastest.
 
-    private: the padded window (flat), filtered planes (terms, pixels), products (panels, pixels, NR).
+    private: the padded window (flat), filtered planes (terms, pixels), products (panels, pixels, NR). ticks: see
+    ``mark``.
     """
+    mark(ticks, CALL)
     padded, filtered, products = private
     window = unpacked(numbers)
     _, K, _, P, Q = y.shape
-    G, (chunk_terms, plane), (panels, _, width) = first.size - 1, filtered.shape, products.shape
+    G, (chunk, plane), (panels, _, width) = first.size - 1, filtered.shape, products.shape
     taps = filters.size // channel.size
     zero = y.dtype.type(0)
     planes, product = filtered.reshape(filtered.size), products.reshape(products.size)
@@ -216,30 +184,28 @@ def convolve_blocks(
         o, p, q, rows, cols = block_at(window, task % blocks)
         tile_rows, tile_cols, last, step = tiling(window, rows, cols, cols)
         terms = first[g + 1] - first[g]
-        chunks = (terms + chunk_terms - 1) // chunk_terms
-        for chunk in range(first_chunk, min(last_chunk, chunks)):
-            start = chunk * chunk_terms
-            count = min(chunk_terms, terms - start)
-            if filtering:
-                loaded = -1
-                for i in range(count):
-                    term = first[g] + start + i
-                    if channel[term] != loaded:
-                        loaded = channel[term]
-                        pad_window(x, n * G * depth + loaded, o, p, q, rows, window, padded)
-                    stencil(padded, 0, window.step, filters, term * taps, offsets, counts, zero, planes, i * plane,
-                            step, tile_rows, tile_cols, last, window.lanes)  # fmt: skip
-            if mixing:
-                for panel in range(panels):
-                    at = (first[g] * panels + panel * terms + start) * width
-                    brgemm(rows * cols, count, 1, planes, 0, no_offset, plane, mixers, at, no_offset, product,
-                           panel * plane * width, width, chunk > 0)  # fmt: skip
-                if chunk == chunks - 1:
-                    for panel in range(panels):
-                        k = g * (K // G) + panel * width
-                        if cols == Q:
-                            scatter(products[panel], (o * P + p) * Q, rows * cols, P, Q, y, n, k, K // G, bias)
-                        else:
-                            for i in range(rows):
-                                scatter(products[panel, i * cols :], (o * P + p + i) * Q + q, cols, P, Q, y, n, k,
-                                        K // G, bias)  # fmt: skip
+        for start in range(0, terms, chunk):
+            count = min(chunk, terms - start)
+            loaded = -1
+            for i in range(count):
+                term = first[g] + start + i
+                if channel[term] != loaded:
+                    loaded = channel[term]
+                    pad_window(x, n * G * depth + loaded, o, p, q, rows, window, padded)
+                stencil(padded, 0, window.step, filters, term * taps, offsets, counts, zero, planes, i * plane, step,
+                        tile_rows, tile_cols, last, window.lanes)  # fmt: skip
+            mark(ticks, DEPTHWISE)
+            for panel in range(panels):
+                at = (first[g] * panels + panel * terms + start) * width
+                brgemm(rows * cols, count, 1, planes, 0, no_offset, plane, mixers, at, no_offset, product,
+                       panel * plane * width, width, start > 0)  # fmt: skip
+            mark(ticks, POINTWISE)
+        for panel in range(panels):
+            k = g * (K // G) + panel * width
+            if cols == Q:
+                scatter(products[panel], (o * P + p) * Q, rows * cols, P, Q, y, n, k, K // G, bias)
+            else:
+                for i in range(rows):
+                    scatter(products[panel, i * cols :], (o * P + p + i) * Q + q, cols, P, Q, y, n, k, K // G,
+                            bias)  # fmt: skip
+        mark(ticks, WRITE)

@@ -13,7 +13,6 @@ Memory: one strip and its partial sums a thread; ``workspace_limit`` shortens th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -26,9 +25,9 @@ from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import strip_plans, strip_products
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.pixel_tiles import TILES
-from convbench.kernels.stencil import MULTIPLY, PAD
 from convbench.kernels.strip_plans import StripPlan, plan_strips, scratch_parts
 from convbench.kernels.strip_products import pack_weights
+from convbench.kernels.ticks import OFF
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
@@ -53,25 +52,9 @@ def workspace(plan: Plan) -> int:
     return scratch_bytes(scratch_parts(plan)) if isinstance(plan, StripPlan) else depthwise.workspace(plan)
 
 
-def run(plan, x, state, bias, y, work):
+def run(plan, x, state, bias, y, work, ticks=OFF):
     convolve = strip_products.convolve if isinstance(plan, StripPlan) else stencils.run
-    convolve(plan, x, state, bias, y, work)
-
-
-def phase(which: int) -> Callable[..., None]:
-    """One phase of one task, to be timed apart from the other."""
-
-    def step(plan, x, state, bias, y, work, task):
-        if isinstance(plan, StripPlan):
-            strip_products.phase(plan, which, task, strip_products.operands(plan, x, state, bias, y), work)
-        else:
-            stencils.phase(which)(plan, x, state, bias, y, work, task)
-
-    return step
-
-
-def tasks(plan: Plan) -> int:
-    return strip_plans.tasks(plan) if isinstance(plan, StripPlan) else plan.shape.tasks
+    convolve(plan, x, state, bias, y, work, ticks)
 
 
 def executed_flop(plan: Plan) -> float:
@@ -98,7 +81,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 direct = Algorithm(
     name="direct",
-    run=phases(pad=phase(PAD), multiply=phase(MULTIPLY), blocks=tasks, fused=run),
+    run=phases(run, "pad", "multiply"),
     plan=plan,
     prepare=prepare,
     workspace=workspace,

@@ -7,8 +7,9 @@ real input, sizes from ``next_fast_len``, workers = threads); the product over c
 vector lanes (``kernels/spectra.py``). 1-, 2- and 3-D; stride and dilation become phases of a dense problem
 (``kernels/lattice.py``); groups are products of their own.
 Memory: spectra of all channels of a block of images, F complex numbers each, and the filters' K·C/G·F. scipy.fft
-allocates inside: each call returns a new array of CHUNK_BYTES of spectra or images, or of one image where that is
-larger, which is copied at once.
+allocates inside (``library_bytes``): each call returns a new array of CHUNK_BYTES of spectra or images, or of one image
+where that is larger, which is copied at once. The inverse is taken in place along all axes but the last, which irfftn
+would do in a copy.
 
 Error: ``transform_error`` at F frequencies.
 """
@@ -28,14 +29,17 @@ from convbench.kernels.lattice import Lattice, Triple
 from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, scratch_bytes
 from convbench.kernels.panels import operand_or_empty
 from convbench.kernels.spectra import join, split
-from convbench.kernels.threads import parallel
+from convbench.kernels.threads import allowed, parallel
+from convbench.kernels.ticks import OFF, tick
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+TRANSFORM, MULTIPLY, INVERT = 1, 2, 3  # phases of a block
 CHUNK_BYTES = 1 << 22  # images that one call of scipy.fft transforms
 BLOCK_BYTES = 1 << 26  # spectra of one block of images
 LARGEST_BYTES = 1 << 30  # of filter spectra
+LINE_LANES = 16  # lines that pocketfft transforms at once, at most
 
 
 class Plan(NamedTuple):
@@ -67,6 +71,11 @@ class Plan(NamedTuple):
         return -(-prod(self.half) // lanes(self.spec.dtype))
 
     @property
+    def lines(self) -> int:
+        """Lines along the longest axis of one scipy.fft call."""
+        return self.chunk * prod(self.shape) // max(self.shape)
+
+    @property
     def axes(self) -> tuple[int, ...]:
         return tuple(1 + i for i in range(3) if self.shape[i] > 1 or i == 2)
 
@@ -94,7 +103,10 @@ def supports(spec: ConvSpec) -> str | None:
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    """As many images as BLOCK_BYTES and the limit allow; one, and one scipy.fft call an image, at least."""
+    """As many images as BLOCK_BYTES and the limit allow; one, and one scipy.fft call an image, at least.
+
+    Threads share the lines of a scipy.fft call, so a single one-dimensional image is left to one of them.
+    """
     lattice, shape = _shape(spec)
     least = Plan(spec, threads, lattice, shape, 1, 1)
     limit = BLOCK_BYTES if workspace_limit is None else min(BLOCK_BYTES, workspace_limit)
@@ -105,7 +117,8 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     calls = min(max(1, CHUNK_BYTES // chunk), images * max(spec.C * lattice.channels, spec.K))
     if workspace_limit is not None:
         calls = max(1, min(calls, (workspace_limit - images * (x + y) - 3 * ALIGNMENT) // chunk))
-    return least._replace(images=images, chunk=calls)
+    planned = least._replace(images=images, chunk=calls)
+    return planned._replace(threads=min(threads, planned.lines))
 
 
 def parts(plan: Plan) -> list[Part]:
@@ -120,6 +133,17 @@ def parts(plan: Plan) -> list[Part]:
 
 def workspace(plan: Plan) -> int:
     return scratch_bytes(parts(plan))
+
+
+def library_bytes(plan: Plan) -> int:
+    """A chunk of spectra and one of images, and pocketfft's lines along the longest axis.
+
+    One of the chunks is in use at a time, but what was freed of the other may stay with the process. The lines are the
+    twiddles and a vector of lines a thread.
+    """
+    longest, numbers = max(plan.shape), 2 if len(plan.axes) > 1 else 1
+    chunks, line = plan.chunk * (2 * prod(plan.half) + prod(plan.shape)), numbers * longest
+    return plan.spec.itemsize * (chunks + line * (1 + plan.threads * min(LINE_LANES, plan.lines)))
 
 
 class State(NamedTuple):
@@ -155,8 +179,18 @@ def _images(plan: Plan, block: int) -> tuple[int, int]:
     return first, min(plan.images, plan.total - first)
 
 
-def transform(plan, x, state, bias, y, work, block):
-    out, _, chunk = carve(work, parts(plan))
+def run(plan, x, state, bias, y, work, ticks=OFF):
+    spectra, products, chunk = carve(work, parts(plan))
+    for block in range(-(-plan.total // plan.images)):
+        transform(plan, x, state, spectra, chunk, block)
+        tick(ticks, TRANSFORM)
+        multiply(plan, state, spectra, products, block)
+        tick(ticks, MULTIPLY)
+        invert(plan, state, bias, products, chunk, y, block)
+        tick(ticks, INVERT)
+
+
+def transform(plan, x, state, out, chunk, block):
     planes = chunk.reshape(-1)[: plan.chunk * prod(plan.shape)].reshape(plan.chunk, *plan.shape)
     first, images = _images(plan, block)
     lattice, channels = plan.lattice, len(state.channels)
@@ -165,30 +199,32 @@ def transform(plan, x, state, bias, y, work, block):
         count = min(plan.chunk, images * channels - start)
         parallel(read_images, count, plan.threads, x.reshape(-1), lattice.inputs, lattice.step, state.images,
                  state.channels, needed, first * channels + start, planes)  # fmt: skip
-        spectra = scipy.fft.rfftn(planes[:count], axes=plan.axes, workers=plan.threads)
+        spectra = scipy.fft.rfftn(planes[:count], axes=plan.axes, workers=allowed(plan.threads))
         parallel(split, count, plan.threads, _interleaved(spectra), start, plan.channels, plan.blocks,
                  x.dtype.type(1), out)  # fmt: skip
+        del spectra  # before the next ones are made
 
 
-def multiply(plan, x, state, bias, y, work, block):
-    spectra, products, _ = carve(work, parts(plan))
+def multiply(plan, state, spectra, products, block):
     spec = plan.spec
     parallel(multiply_images, spec.groups * plan.blocks, plan.threads, _images(plan, block)[1], spec.groups,
              plan.blocks, spectra, plan.channels, state.filters, products, spec.K // spec.groups)  # fmt: skip
 
 
-def invert(plan, x, state, bias, y, work, block):
-    _, products, chunk = carve(work, parts(plan))
-    spec, shape = plan.spec, [plan.shape[axis - 1] for axis in plan.axes]
+def invert(plan, state, bias, products, chunk, y, block):
+    spec = plan.spec
     first, images = _images(plan, block)
     added = operand_or_empty(bias, y)
     for start in range(0, images * spec.K, plan.chunk):
         count = min(plan.chunk, images * spec.K - start)
         parallel(join, count, plan.threads, products, start, spec.K // spec.groups, plan.blocks, chunk)
         spectra = chunk[:count].view(np.result_type(spec.np_dtype, np.complex64)).reshape(count, *plan.half)
-        planes = scipy.fft.irfftn(spectra, shape, plan.axes, overwrite_x=True, workers=plan.threads)
+        if len(plan.axes) > 1:
+            spectra = scipy.fft.ifftn(spectra, axes=plan.axes[:-1], overwrite_x=True, workers=allowed(plan.threads))
+        planes = scipy.fft.irfft(spectra, plan.shape[2], workers=allowed(plan.threads))
         parallel(write_images, count, plan.threads, planes, state.writes, plan.lattice.out_phases, plan.lattice.outputs,
                  first * spec.K + start, spec.K, added, y.reshape(-1))  # fmt: skip
+        del spectra, planes
 
 
 def _flop(plan: Plan) -> tuple[float, float]:
@@ -203,7 +239,10 @@ def executed_flop(plan: Plan) -> float:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    """scipy.fft at its own rate; the filters' spectra read once a block, spectra and images copied about them."""
+    """scipy.fft at its own rate; the filters' spectra read once a block, spectra and images copied about them.
+
+    Threads share the copies by images: there is one for each of a call of scipy.fft.
+    """
     spec, threads = plan.spec, plan.threads
     transforms, products = _flop(plan)
     blocks = -(-plan.total // plan.images)
@@ -211,7 +250,8 @@ def cost(plan: Plan, machine: Machine) -> float:
     return (
         machine.fft_time(transforms, spec, threads)
         + machine.flop_time(products, spec, threads, 0.25)
-        + machine.byte_time(blocks * filter_bytes(spec) + copied + spec.min_bytes, threads)
+        + machine.byte_time(blocks * filter_bytes(spec) + spec.min_bytes, threads)
+        + machine.byte_time(copied, min(threads, plan.chunk))
         + blocks * 5 * machine.call_overhead
     )
 
@@ -235,13 +275,12 @@ def error(plan: Plan) -> float:
 
 fft = Algorithm(
     name="fft",
-    run=phases(
-        blocks=lambda plan: -(-plan.total // plan.images), transform=transform, multiply=multiply, inverse=invert
-    ),
+    run=phases(run, "transform", "multiply", "inverse"),
     supports=supports,
     plan=plan,
     prepare=prepare,
     workspace=workspace,
+    library_bytes=library_bytes,
     error=error,
     cost=cost,
     executed_flop=executed_flop,

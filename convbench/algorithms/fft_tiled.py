@@ -26,13 +26,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, phases
-from convbench.algorithms.fft import LARGEST_BYTES, transform_error
+from convbench.algorithms.fft import INVERT, LARGEST_BYTES, MULTIPLY, TRANSFORM, transform_error
 from convbench.kernels import fft_lanes, fft_planes
 from convbench.kernels.fft import lanes
 from convbench.kernels.lattice import Lattice
 from convbench.kernels.layout import carve, scratch_bytes
 from convbench.kernels.overlap_save import Tiling
 from convbench.kernels.panels import operand_or_empty
+from convbench.kernels.ticks import OFF, tick
 from convbench.machine import SHIPPED, Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -141,24 +142,17 @@ def prepare(plan: Plan, weight: np.ndarray) -> Any:
     return FORMS[plan.form].prepare(plan.tiling, plan.block, plan.threads, taps[:, :, 0])
 
 
-def _range(plan: Plan, block: int) -> tuple[int, int]:
-    first = block * plan.block
-    return first, min(plan.block, FORMS[plan.form].units(plan.tiling) - first)
-
-
-def transform_tiles(plan, x, state, bias, y, work, block):
-    buffers = carve(work, parts(plan))
-    FORMS[plan.form].transform(plan.tiling, *_range(plan, block), plan.threads, x, state, buffers)
-
-
-def multiply_tiles(plan, x, state, bias, y, work, block):
-    buffers = carve(work, parts(plan))
-    FORMS[plan.form].multiply(plan.tiling, *_range(plan, block), plan.threads, state, buffers)
-
-
-def invert_tiles(plan, x, state, bias, y, work, block):
-    buffers, added = carve(work, parts(plan)), operand_or_empty(bias, y)
-    FORMS[plan.form].invert(plan.tiling, *_range(plan, block), plan.threads, state, buffers, added, y)
+def run(plan, x, state, bias, y, work, ticks=OFF):
+    form, tiling, threads = FORMS[plan.form], plan.tiling, plan.threads
+    buffers, added, units = carve(work, parts(plan)), operand_or_empty(bias, y), form.units(plan.tiling)
+    for first in range(0, units, plan.block):
+        count = min(plan.block, units - first)
+        form.transform(tiling, first, count, threads, x, state, buffers)
+        tick(ticks, TRANSFORM)
+        form.multiply(tiling, first, count, threads, state, buffers)
+        tick(ticks, MULTIPLY)
+        form.invert(tiling, first, count, threads, state, buffers, added, y)
+        tick(ticks, INVERT)
 
 
 def _flop(plan: Plan) -> tuple[float, float]:
@@ -209,7 +203,7 @@ def error(plan: Plan) -> float:
 
 fft_tiled = Algorithm(
     name="fft_tiled",
-    run=phases(blocks=blocks, transform=transform_tiles, multiply=multiply_tiles, inverse=invert_tiles),
+    run=phases(run, "transform", "multiply", "inverse"),
     supports=supports,
     plan=plan,
     prepare=prepare,

@@ -21,10 +21,12 @@ from convbench.kernels.blas import blas_threads
 from convbench.kernels.layout import carve, scratch_bytes
 from convbench.kernels.patches import copy_patches
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import CALL, OFF, tick
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+TRANSFORM, MULTIPLY = 1, 2  # phases of a block
 BLOCK_SECONDS = 5e-5  # until BLAS begins: views, and its own threads counted and capped
 BLAS_SHARE = 0.75  # of its rate on large matrices
 LARGEST_BYTES = 1 << 28  # of patches at a time where no limit is given: a 31×31 filter on a 4k image would need 30 GB
@@ -86,25 +88,19 @@ def product(plan, matrix, state, bias, y, block):
         target += bias[chosen, None]
 
 
-def solve(begin, end, plan, x, state, bias, y, patches):
+def solve(begin, end, ticks, plan, x, state, bias, y, patches):
     for block in range(begin, end):
-        product(plan, copy(plan, x, patches, block), state, bias, y, block)
-
-
-def run(plan, x, state, bias, y, work):
-    with blas_threads(1):
-        parallel(solve, blocks(plan), plan.threads, plan, x, state, bias, y, private=carve(work, parts(plan))[0])
-
-
-def transform(plan, x, state, bias, y, work, block):
-    copy(plan, x, carve(work, parts(plan))[0][0], block)
-
-
-def multiply(plan, x, state, bias, y, work, block):
-    count = block_of(plan, block)[3]
-    matrix = carve(work, parts(plan))[0][0][: terms(plan.spec) * count].reshape(-1, count)
-    with blas_threads(1):
+        matrix = copy(plan, x, patches, block)
+        tick(ticks, TRANSFORM)
         product(plan, matrix, state, bias, y, block)
+        tick(ticks, MULTIPLY)
+
+
+def run(plan, x, state, bias, y, work, ticks=OFF):
+    with blas_threads(1):
+        tick(ticks, CALL)
+        parallel(solve, blocks(plan), plan.threads, ticks, plan, x, state, bias, y,
+                 private=carve(work, parts(plan))[0])  # fmt: skip
 
 
 def cost(plan: Plan, machine: Machine) -> float:
@@ -117,7 +113,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 im2col = Algorithm(
     name="im2col",
-    run=phases(blocks=blocks, fused=run, transform=transform, multiply=multiply),
+    run=phases(run, "transform", "multiply"),
     plan=plan,
     prepare=lambda plan, weight: weight.reshape(len(weight), -1),
     workspace=lambda plan: scratch_bytes(parts(plan)),

@@ -10,7 +10,6 @@ hundred KB; ``workspace_limit`` shortens the block. Error: the direct sum's (``a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
@@ -24,13 +23,14 @@ from convbench.kernels.packing import pack_panels
 from convbench.kernels.panels import operand_or_empty, panel_count, scatter
 from convbench.kernels.patches import copy_patch_row
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import CALL, OFF, mark
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
 ROWS = (112, 56, 28, 14, 4, 1)  # pixels a block, the most that fits: every panel is read once a block
 DEPTH = 512  # rows of the patch matrix packed at a time: 512 × 112 float32 stay in L2
-PACK, MULTIPLY, WRITE = 1, 2, 4  # phases of a block
+PACK, MULTIPLY, WRITE = 1, 2, 3  # phases of a block
 EFFICIENCY = 0.5  # of peak inside full tiles
 
 
@@ -68,13 +68,13 @@ def prepare(plan: Plan, weight: np.ndarray) -> np.ndarray:
 
 @njit
 def multiply_patches(
-    begin, end, which, parts, x, filter_size, stride, dilation, before, panels, bias, y, slice_, private
+    begin, end, ticks, x, filter_size, stride, dilation, before, panels, bias, y, slice_, private
 ):  # fmt: skip
-    """Tasks (n, g, pixel block): of each of the depth's ``parts`` (first, end), pack its patches, one brgemm a panel.
+    """Tasks (n, g, pixel block): of each part of the depth, pack its patches, one brgemm a panel.
 
-    which: sum of the phases to run; WRITE follows the depth's last part. private: packed (slice_, rows) and product
-    (panels, rows, NR).
+    private: packed (slice_, rows) and product (panels, rows, NR); ticks: see ``mark``.
     """
+    mark(ticks, CALL)
     packed, product = private
     G, count_k, depth, width = panels.shape
     _, _, O, P, Q = y.shape
@@ -89,37 +89,23 @@ def multiply_patches(
         n, g = divmod(rest, G)
         first = block * rows
         count = min(rows, pixels - first)
-        for part in range(parts[0], parts[1]):
-            start = part * slice_
+        for start in range(0, depth, slice_):
             some = min(slice_, depth - start)
-            if which & PACK:
-                for j in range(some):
-                    channel, tap = divmod(start + j, taps)
-                    rest, s = divmod(tap, filter_size[2])
-                    t, r = divmod(rest, filter_size[1])
-                    copy_patch_row(x, n, g * inputs + channel, (t, r, s), stride, dilation, before, (O, P, Q), first,
-                                   count, a, j * rows)  # fmt: skip
-            if which & MULTIPLY:
-                for panel in range(count_k):
-                    b_start = ((g * count_k + panel) * depth + start) * width
-                    brgemm(count, some, 1, a, 0, None, rows, b, b_start, None, c, panel * rows * width, width,
-                           start > 0)  # fmt: skip
-        if which & WRITE and parts[1] * slice_ >= depth:
+            for j in range(some):
+                channel, tap = divmod(start + j, taps)
+                rest, s = divmod(tap, filter_size[2])
+                t, r = divmod(rest, filter_size[1])
+                copy_patch_row(x, n, g * inputs + channel, (t, r, s), stride, dilation, before, (O, P, Q), first,
+                               count, a, j * rows)  # fmt: skip
+            mark(ticks, PACK)
             for panel in range(count_k):
-                scatter(product[panel], first, count, P, Q, y, n, g * channels + panel * width, channels, bias)
-
-
-def slices(plan: Plan) -> int:
-    """Parts of the depth that are packed one at a time."""
-    return -(-terms(plan.spec) // DEPTH)
-
-
-def arguments(plan, x, state, bias, y):
-    """What ``multiply_patches`` takes between its parts of the depth and its scratch."""
-    spec = plan.lifted
-    before = tuple(b for b, _ in spec.padding)
-    return (x.reshape(spec.input_shape), spec.filter, spec.stride, spec.dilation, before, state,
-            operand_or_empty(bias, y), y.reshape(spec.output_shape), DEPTH)  # fmt: skip
+                b_start = ((g * count_k + panel) * depth + start) * width
+                brgemm(count, some, 1, a, 0, None, rows, b, b_start, None, c, panel * rows * width, width,
+                       start > 0)  # fmt: skip
+            mark(ticks, MULTIPLY)
+        for panel in range(count_k):
+            scatter(product[panel], first, count, P, Q, y, n, g * channels + panel * width, channels, bias)
+        mark(ticks, WRITE)
 
 
 def tasks(plan: Plan) -> int:
@@ -127,22 +113,12 @@ def tasks(plan: Plan) -> int:
     return spec.N * spec.groups * -(-prod(spec.output_spatial) // plan.rows)
 
 
-def run(plan, x, state, bias, y, work):
-    private = list(zip(*carve(work, parts(plan)), strict=True))
-    parallel(multiply_patches, tasks(plan), plan.threads, PACK + MULTIPLY + WRITE, (0, slices(plan)),
-             *arguments(plan, x, state, bias, y), private=private)  # fmt: skip
-
-
-def phase(which: int) -> Callable[..., None]:
-    """One phase of one block and part of its depth, to be timed apart from the others."""
-
-    def step(plan, x, state, bias, y, work, block):
-        task, part = divmod(block, slices(plan))
-        packed, product = carve(work, parts(plan))
-        multiply_patches(task, task + 1, which, (part, part + 1), *arguments(plan, x, state, bias, y),
-                         (packed[0], product[0]))  # fmt: skip
-
-    return step
+def run(plan, x, state, bias, y, work, ticks=OFF):
+    private, spec = list(zip(*carve(work, parts(plan)), strict=True)), plan.lifted
+    before = tuple(b for b, _ in spec.padding)
+    parallel(multiply_patches, tasks(plan), plan.threads, ticks, x.reshape(spec.input_shape), spec.filter, spec.stride,
+             spec.dilation, before, state, operand_or_empty(bias, y), y.reshape(spec.output_shape), DEPTH,
+             private=private)  # fmt: skip
 
 
 def executed_flop(plan: Plan) -> float:
@@ -162,13 +138,7 @@ def cost(plan: Plan, machine: Machine) -> float:
 
 implicit_gemm = Algorithm(
     name="implicit_gemm",
-    run=phases(
-        pack=phase(PACK),
-        multiply=phase(MULTIPLY),
-        write=phase(WRITE),
-        blocks=lambda plan: tasks(plan) * slices(plan),
-        fused=run,
-    ),
+    run=phases(run, "pack", "multiply", "write"),
     plan=plan,
     prepare=prepare,
     workspace=lambda plan: scratch_bytes(parts(plan)),

@@ -24,8 +24,10 @@ from convbench.kernels.panels import (
     scatter,
 )  # fmt: skip
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import CALL, OFF, mark, tick
 from convbench.machine import Machine
 
+PAD, MULTIPLY, WRITE = 1, 2, 3  # phases
 EFFICIENCY = 0.5  # of peak; every tap reads and writes the accumulator
 
 
@@ -35,13 +37,10 @@ def parts(plan):
     return [image_part(plan), (accumulators, spec.np_dtype)]
 
 
-def pad_image(plan, x, state, bias, y, work):
-    pad(plan, x, carve(work, parts(plan))[0])
-
-
 @njit
-def accumulate(begin, end, a, image_step, group_step, a_step, taps, panels, b_off, bias, y, size_h, size_w, acc):
+def accumulate(begin, end, ticks, a, image_step, group_step, a_step, taps, panels, b_off, bias, y, size_h, size_w, acc):
     """Tasks (n, g, panel): R·S products of all pixels into ``acc`` (pixels, NR), then ``scatter`` into y."""
+    mark(ticks, CALL)
     G, count_k, batch, depth, width = panels.shape
     channels = y.shape[1] // G
     b = panels.reshape(panels.size)
@@ -53,14 +52,17 @@ def accumulate(begin, end, a, image_step, group_step, a_step, taps, panels, b_of
         for t in range(batch):
             brgemm(len(acc), depth, 1, a, n * image_step + g * group_step, taps[t:], a_step, b, b_start, b_off[t:], c,
                    0, width, t > 0)  # fmt: skip
+        mark(ticks, MULTIPLY)
         scatter(acc, 0, len(acc), size_h, size_w, y, n, g * channels + panel * width, channels, bias)
+        mark(ticks, WRITE)
 
 
-def multiply(plan, x, state, bias, y, work):
+def run(plan, x, state, bias, y, work, ticks=OFF):
     spec, image = plan.lifted, plan.image
     padded, acc = carve(work, parts(plan))
-    a = x.reshape(-1) if image.in_place else padded
-    parallel(accumulate, spec.N * spec.groups * panel_count(spec), plan.threads, a, spec.C * image.plane,
+    a = pad(plan, x, padded)
+    tick(ticks, PAD)
+    parallel(accumulate, spec.N * spec.groups * panel_count(spec), plan.threads, ticks, a, spec.C * image.plane,
              spec.weight_shape[1] * image.plane, image.plane, image.taps, state, plan.b_off,
              operand_or_empty(bias, y), y.reshape(spec.output_shape), image.size[1], image.size[2],
              private=acc)  # fmt: skip
@@ -84,7 +86,7 @@ def cost(plan: PanelPlan, machine: Machine) -> float:
 
 kn2row = Algorithm(
     name="kn2row",
-    run=phases(pad=pad_image, multiply=multiply),
+    run=phases(run, "pad", "multiply", "write"),
     plan=plan_panels,
     prepare=pack_filters,
     workspace=lambda plan: scratch_bytes(parts(plan)),

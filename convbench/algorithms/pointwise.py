@@ -26,18 +26,22 @@ from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import channel_product, plane_product, row_product, vector_product
 from convbench.kernels.gemm import PAIR, TILE_ROWS, VECTORS, panel_width
 from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
+from convbench.kernels.lines import copy_every_second
 from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.stencil import lanes_of
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import OFF, tick
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+GATHER, MULTIPLY = 1, 2  # phases
 EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
 SHORT_CALL = 0.4  # of the overhead of a call: nothing to carve, one kernel
-TURN_CYCLES = 100  # to turn a square of vectors round, in multiply-adds of one vector
+TURN_CYCLES = 230  # to turn a square of vectors round, in multiply-adds of one vector
 LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
+SHORT_ROW, NEAR_BYTES = 2048, 1 << 20  # bytes of a plane, or of all, up to which a tile of pixels meets all channels
 TASKS = 4  # a thread, so that equal counts of them are equal work
 
 
@@ -62,6 +66,7 @@ class Plan(NamedTuple):
     threads: int
     lifted: ConvSpec  # the problem with three spatial dimensions
     image: Polyphase
+    unpadded: bool  # stride alone parts the pixels
     columns: bool  # a batch of single pixels: image n is pixel n
     gathered: int  # elements of one channel's gathered pixels; 0: x as it lies
     form: Form
@@ -105,7 +110,10 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     parts = ((channels_read, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
     in_one_call = not gathered and threads == 1
     no_bias = np.zeros(spec.K, spec.np_dtype)
-    return Plan(spec, threads, lifted, image, columns, gathered, form, no_bias, in_one_call, spec.np_dtype, parts)
+    unpadded = lifted.canonical_padding == ((0, 0),) * 3
+    return Plan(
+        spec, threads, lifted, image, unpadded, columns, gathered, form, no_bias, in_one_call, spec.np_dtype, parts
+    )
 
 
 def one_pixel(spec: ConvSpec) -> Form:
@@ -134,19 +142,31 @@ def rows(spec: ConvSpec) -> Form:
 def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, limit: int | None) -> Form:
     """``limit``: most bytes of panels for all threads, within which depth and runs are made smaller."""
     G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
-    vectors, blocks = -(-pixels // lanes), -(-K // plane_product.HEIGHT)
-    most = plane_product.PANEL_BYTES if limit is None else min(plane_product.PANEL_BYTES, limit // threads)
-    tiles, depth = -(-vectors // plane_product.WIDTH), plane_product.depth_block(C, most)
+    starts = plane_product.tile_starts(K)
+    vectors, blocks = -(-pixels // lanes), len(starts) - 1
+    most = plane_product.PANEL_BYTES
+    if limit is not None:
+        most = min(most, limit // threads // ALIGNMENT * ALIGNMENT)
+    tiles = -(-plane_product.most_vectors(pixels, lanes) // plane_product.WIDTH)
+    depth = plane_product.depth_block(C, most)
     panel = depth * plane_product.WIDTH * lanes
-    run = max(1, min(tiles, most // (panel * spec.itemsize)))
+    row = pixels * spec.itemsize
+    if row <= SHORT_ROW or (C + K) * row <= NEAR_BYTES:
+        chunk, pieces = blocks, 1
+        run = 1 if C * K * spec.itemsize <= NEAR_BYTES // 2 else tiles
+    else:
+        chunk, pieces = min(blocks, plane_product.CHUNK), -(-depth // plane_product.STREAMS)
+        run = max(1, min(tiles, most // (panel * spec.itemsize)))
     wanted = TASKS * threads if threads > 1 else 1
     run = max(1, min(run, images * G * tiles // wanted))
     runs = -(-tiles // run)
     parts = max(1, min(blocks, -(-wanted // (images * G * runs))))
-    sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, lanes], np.int64)
-    work = images * G * C * blocks * plane_product.HEIGHT * vectors
-    return Form(plane_product.multiply_planes, tile_starts(K, plane_product.HEIGHT), depth, images * G * runs * parts,
-                sizes, -(-tiles // runs) * panel, work)  # fmt: skip
+    panel_step = 0 if chunk == blocks and pieces == 1 else panel
+    sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, chunk, pieces, panel_step, blocks, *starts],
+                     np.int64)  # fmt: skip
+    work = images * G * C * int(starts[-1]) * vectors
+    scratch = -(-tiles // runs) * panel if panel_step else panel
+    return Form(plane_product.multiply_planes, starts, depth, images * G * runs * parts, sizes, scratch, work)
 
 
 def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: bool, threads: int) -> Form:
@@ -182,10 +202,14 @@ def gather(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work
     if plan.columns:
         target[:, :pixels] = x.reshape(pixels, -1).T
     else:
-        image, before = plan.image, tuple(before for before, _ in plan.lifted.padding)
-        source = x.reshape(-1, *plan.lifted.spatial)
-        parallel(polyphase_pad, len(source), plan.threads, source, target.reshape(-1), plan.gathered, image.phases,
-                 image.size, plan.lifted.stride, before)  # fmt: skip
+        image, stride = plan.image, plan.lifted.stride
+        source, flat = x.reshape(-1, *plan.lifted.spatial), target.reshape(-1)
+        if stride[2] == 2 and plan.unpadded:
+            parallel(copy_every_second, len(source), plan.threads, source, flat, plan.gathered, stride, image.size)
+        else:
+            before = tuple(before for before, _ in plan.lifted.padding)
+            parallel(polyphase_pad, len(source), plan.threads, source, flat, plan.gathered, image.phases, image.size,
+                     stride, before)  # fmt: skip
     target[:, pixels:] = 0
 
 
@@ -204,9 +228,9 @@ def multiply(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, wo
              private=panels)  # fmt: skip
 
 
-def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: Any) -> None:
+def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: Any, ticks: Any = OFF) -> None:
     if isinstance(plan, StencilPlan):
-        depthwise.run(plan, x, state, bias, y, work)
+        depthwise.run(plan, x, state, bias, y, work, ticks)
         return
     if plan.in_one_call:
         form = plan.form
@@ -216,10 +240,13 @@ def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: A
             form.kernel(0, form.tasks, x.ravel(), state, offset, y.ravel(), form.sizes, panels)
         else:
             form.kernel(0, form.tasks, x, state, offset, y, form.sizes)
-        return
-    if plan.gathered:
-        gather(plan, x, state, bias, y, work)
-    multiply(plan, x, state, bias, y, work)
+    else:
+        if plan.gathered:
+            gather(plan, x, state, bias, y, work)
+            tick(ticks, GATHER)
+        multiply(plan, x, state, bias, y, work)
+    if ticks is not OFF:
+        tick(ticks, MULTIPLY)
 
 
 def executed_flop(plan: Plan | StencilPlan) -> float:
@@ -254,7 +281,7 @@ def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
 
 pointwise = Algorithm(
     name="pointwise",
-    run=phases(gather=gather, multiply=multiply, fused=run),
+    run=phases(run, "gather", "multiply"),
     supports=supports,
     plan=plan,
     prepare=prepare,

@@ -18,7 +18,6 @@ Memory: two blocks a thread. Source: Rigamonti et al., "Learning Separable Filte
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
@@ -30,6 +29,7 @@ from convbench.kernels.layout import Part, carve, round_up, scratch_bytes
 from convbench.kernels.low_rank import factorise, factorise_time, truncation
 from convbench.kernels.stencil import ROWS, Chains, chains, stencil, stencil_add
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import CALL, OFF, mark
 from convbench.kernels.window import Window, block_at, fill_time, packed, pad_window, unpacked, window
 from convbench.machine import Machine
 from convbench.reductions import lift
@@ -89,36 +89,13 @@ def parts(plan: Plan) -> list[Part]:
     return [((plan.threads, round_up(size, window.lanes)), dtype) for size in (window.size, *filtered)]
 
 
-def arguments(plan: Plan, x: Any, state: State, bias: Any, y: Any) -> tuple[Any, ...]:
-    """What ``convolve_blocks`` takes between its channels and its scratch."""
-    spec = plan.spec
-    return (
-        x.reshape(-1), spec.C // spec.G, spec.G, state.columns, state.column_chains.offsets,
-        state.column_chains.counts, state.rows, state.row_chains.offsets, state.row_chains.counts, state.first,
-        state.no_bias if bias is None else bias, y.reshape(-1), plan.window.blocks, state.window,
-    )  # fmt: skip
-
-
-def tasks(plan: Plan) -> int:
-    return plan.spec.N * plan.spec.G * plan.window.blocks
-
-
-def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any) -> None:
-    private = list(zip(*carve(work, parts(plan)), strict=True))
-    parallel(convolve_blocks, tasks(plan), plan.threads, PAD + FILTER, (0, plan.spec.C // plan.spec.G),
-             *arguments(plan, x, state, bias, y), private=private)  # fmt: skip
-
-
-def phase(which: int) -> Callable[..., None]:
-    """One phase of one block and channel, to be timed apart from the other."""
-
-    def step(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, block: int) -> None:
-        task, c = divmod(block, plan.spec.C // plan.spec.G)
-        padded, filtered = carve(work, parts(plan))
-        convolve_blocks(task, task + 1, which, (c, c + 1), *arguments(plan, x, state, bias, y),
-                        (padded[0], filtered[0]))  # fmt: skip
-
-    return step
+def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: Any = OFF) -> None:
+    spec, private = plan.spec, list(zip(*carve(work, parts(plan)), strict=True))
+    parallel(convolve_blocks, spec.N * spec.G * plan.window.blocks, plan.threads, ticks, x.reshape(-1),
+             spec.C // spec.G, spec.G, state.columns, state.column_chains.offsets, state.column_chains.counts,
+             state.rows, state.row_chains.offsets, state.row_chains.counts, state.first,
+             state.no_bias if bias is None else bias, y.reshape(-1), plan.window.blocks, state.window,
+             private=private)  # fmt: skip
 
 
 def error(plan: Plan) -> float:
@@ -147,12 +124,7 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 
 separable = Algorithm(
     name="separable",
-    run=phases(
-        pad=phase(PAD),
-        filter=phase(FILTER),
-        blocks=lambda plan: tasks(plan) * (plan.spec.C // plan.spec.G),
-        fused=run,
-    ),
+    run=phases(run, "pad", "filter"),
     supports=supports,
     plan=plan,
     prepare=prepare,
@@ -169,14 +141,14 @@ separable = Algorithm(
 
 @njit
 def convolve_blocks(
-    begin, end, which, among, x, depth, G, columns, column_offsets, column_counts, rows, row_offsets, row_counts,
+    begin, end, ticks, x, depth, G, columns, column_offsets, column_counts, rows, row_offsets, row_counts,
     first, bias, y, blocks, numbers, private,
 ):  # fmt: skip
-    """Tasks (n, g, block), the last fastest, over the group's channels ``among`` (first, end); all arrays flat.
+    """Tasks (n, g, block), the last fastest; all arrays flat.
 
-    which: sum of the phases to run, on the window that the scratch holds without PAD. private: a window and its
-    filtered columns.
+    private: a window and its filtered columns; ticks: see ``mark``.
     """
+    mark(ticks, CALL)
     padded, filtered = private
     window = unpacked(numbers)
     _, P, Q = window.output
@@ -188,11 +160,9 @@ def convolve_blocks(
         n, g = group // G, group % G
         _, p, q, height, cols = block_at(window, task % blocks)
         tiles = (height + ROWS - 1) // ROWS * ROWS
-        for c in range(among[0], among[1]):
-            if which & PAD:
-                pad_window(x, group * depth + c, 0, p, q, height, window, padded)
-            if not which & FILTER:
-                continue
+        for c in range(depth):
+            pad_window(x, group * depth + c, 0, p, q, height, window, padded)
+            mark(ticks, PAD)
             for k in range(g * (K // G), (g + 1) * (K // G)):
                 y_start = ((n * K + k) * P + p) * Q + q
                 begin_term = first[k * depth + c]
@@ -205,3 +175,4 @@ def convolve_blocks(
                     else:
                         stencil_add(filtered, 0, width, rows, term * S, row_offsets, row_counts, y, y_start, Q, height,
                                     cols, lanes)  # fmt: skip
+            mark(ticks, FILTER)

@@ -16,7 +16,6 @@ y ← Aᵀ M A + bias. Prepared filters U are (m + r − 1)²/r² times the filt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from math import sqrt
 from typing import Any, NamedTuple
@@ -29,16 +28,10 @@ from convbench.kernels.layout import ALIGNMENT, Part, aligned_empty, carve, roun
 from convbench.kernels.packing import pack_panels
 from convbench.kernels.panels import operand_or_empty, panel_count
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import OFF
 from convbench.kernels.winograd import Transform, strided, transform_flop
 from convbench.kernels.winograd_code import Size, sized
-from convbench.kernels.winograd_tiles import (
-    INVERT,
-    MULTIPLY,
-    TRANSFORM,
-    Grid,
-    convolve_tiles,
-    transform_filters,
-)  # fmt: skip
+from convbench.kernels.winograd_tiles import Grid, convolve_tiles, transform_filters
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -151,20 +144,10 @@ def scratch(plan: Plan, work: np.ndarray) -> Any:
     return carve(work, [work_part(plan)])[0]
 
 
-def run(plan, x, state, bias, y, work):
+def run(plan, x, state, bias, y, work, ticks=OFF):
     """All units, each thread with its own scratch."""
-    parallel(convolve_tiles, plan.units, plan.threads, TRANSFORM + MULTIPLY + INVERT,
-             *arguments(plan, x, state, bias, y), private=scratch(plan, work))  # fmt: skip
-
-
-def phase(which: int) -> Callable[..., None]:
-    """One phase of one unit, to be timed apart from the others; V is made for a block's first panel only."""
-
-    def step(plan, x, state, bias, y, work, unit):
-        if which != TRANSFORM or unit % plan.shares == 0:
-            convolve_tiles(unit, unit + 1, which, *arguments(plan, x, state, bias, y), scratch(plan, work)[0])
-
-    return step
+    parallel(convolve_tiles, plan.units, plan.threads, ticks, *arguments(plan, x, state, bias, y),
+             private=scratch(plan, work))  # fmt: skip
 
 
 def error(plan: Plan) -> float:
@@ -230,13 +213,7 @@ def winograd(m: int, r: int) -> Algorithm:
     """F(m × m, r × r) as an algorithm."""
     return Algorithm(
         name=f"winograd_{m}x{m}_{r}x{r}",
-        run=phases(
-            transform=phase(TRANSFORM),
-            multiply=phase(MULTIPLY),
-            inverse=phase(INVERT),
-            blocks=lambda plan: plan.units,
-            fused=run,
-        ),
+        run=phases(run, "transform", "multiply", "inverse"),
         supports=lambda spec: supported(m, r, spec),
         plan=lambda spec, threads, workspace_limit: planned(m, spec, threads, workspace_limit),
         prepare=prepare,

@@ -60,11 +60,11 @@ def _serial(own: pd.DataFrame) -> Iterator[str]:
 
 
 def _undeclared(own: pd.DataFrame) -> Iterator[str]:
-    inside = own[["traced_bytes", "resident_bytes"]].max(axis=1)
+    inside = own[["traced_bytes", "resident_bytes"]].max(axis=1) - own["library_bytes"].fillna(0)
     known = own["workspace_bytes"] + own["min_bytes"]
     rows = own[(inside > RESOLUTION) & (inside > UNDECLARED * known)]
     found = [
-        (row.algorithm, row.spec, f"a call allocates {size(inside[row.Index])} beside its workspace")
+        (row.algorithm, row.spec, f"a call allocates {size(inside[row.Index])} that nobody declared")
         for row in rows.itertuples()
     ]
     return _grouped(found)

@@ -63,11 +63,13 @@ class Contender:
         self.call: Callable[..., Any] = lambda: None
         self.layer: Layer | None = None
         self.x: Any = None
+        self._state: Any = None
         self.facts: Facts = {
             "peer": int(self.peer),
             "kernel_threads": self._kernel_threads(threads),
             "predicted_s": self.predicted,
             "workspace_bytes": self._kernel.workspace_bytes,
+            "library_bytes": contender.library_bytes(plan),
             "bound": self._kernel.error_bound,
             "executed_flop": float(contender.executed_flop(plan)),
         }
@@ -75,19 +77,26 @@ class Contender:
     def prepare(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
         """Time the preparation (its median of three while it is cheap) and bind ``call`` to these operands."""
         self._operands = (x, weight, bias)
-        layer, seconds = self._apart(lambda: self._kernel.prepare(weight, bias))
+        (layer, state), seconds = self._apart(self._prepared)
         times = [seconds]
         while seconds < CHEAP and len(times) < PREPARATIONS:
-            layer, seconds = self._apart(lambda: self._kernel.prepare(weight, bias))
+            (layer, state), seconds = self._apart(self._prepared)
             times.append(seconds)
         self.facts["prepare_s"] = median(times)
-        self.layer = layer
+        self.layer, self._state = layer, state
         if isinstance(self._algorithm, Peer):
             self.x = self._algorithm.load(self._kernel.plan, x)
-            self.call = partial(self._algorithm.call, self._kernel.plan, self.x, layer.state, layer.bias)
+            self.call = partial(self._algorithm.call, self._kernel.plan, self.x, state, layer.bias)
         else:
             self.x = x
             self.call = partial(layer, x)
+
+    def _prepared(self) -> tuple[Layer, Any]:
+        """The layer, and its state as a call takes it."""
+        layer = self._kernel.prepare(*self._operands[1:])
+        if isinstance(self._algorithm, Peer):
+            return layer, self._algorithm.bind(self._kernel.plan, layer.state, layer.bias)
+        return layer, layer.state
 
     def chill(self, cache: str) -> Chill | None:
         """Puts out of the caches what ``cache`` says is cold there, given the last result; None for hot caches.
@@ -98,7 +107,7 @@ class Contender:
             return None
         assert self.layer is not None
         parts = self._algorithm.memory if isinstance(self._algorithm, Peer) else memory
-        cold = list(parts(self.layer.state))
+        cold = list(parts(self._state))
         if reason := cannot_evict() or (None if cold else f"{self.name} hides its weights; they cannot be made cold"):
             raise Unsupported(reason)
         cold += memory(self.layer.bias)
@@ -149,7 +158,7 @@ class Contender:
     def release(self) -> None:
         """Let go of weights, scratch and operands."""
         self.call = lambda: None
-        self.layer = self.x = None
+        self.layer = self.x = self._state = None
 
     def _apart(self, call: Callable[..., Any]) -> tuple[Any, float]:
         """(result, seconds) of a call, without what Numba compiled or loaded in it; that is ``late_jit_s``."""

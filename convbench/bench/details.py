@@ -1,7 +1,8 @@
 """What is asked of a contender once it has been raced: the seconds of its phases, and what a call allocates.
 
-Ordinary runs carry none of it: phases are timed in a variant of the algorithm that runs step by step, on one thread,
-beside ordinary calls of the same layer. The variant's own total and its slow-down are recorded with them.
+Phases are timed in a variant of the algorithm that is compiled with marks between them (``kernels/ticks.py``), on one
+thread, beside ordinary calls of the same layer, which carry none of it. Recorded with them are their sum over the
+variant's own time, and that time over an ordinary call's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from convbench.driver import Layer
 
 SHARE = 0.03  # of a job's seconds, for as many contenders as fit, fastest first; more only if asked for
 REPEATS = 3  # odd: one of them is the median
-CALLS = 2 + 1 + 2 * REPEATS  # of a layer: two for its memory, one stepwise to warm up, then pairs
+QUICK, MANY = 1e-3, 31  # seconds of a call that is repeated so often, as little disturbs it much
+CALLS = 2 + 1 + 2 * REPEATS  # of a layer: two for its memory, one with marks to warm up, then pairs
 
 
 def tell(entered: Sequence[tuple[Racer, Contender]], seconds: float, clock: Clock, emit: Emit) -> None:
@@ -48,29 +50,36 @@ def memory(contender: Contender) -> Facts:
 
 
 def phases(contender: Contender, clock: Clock) -> Facts:
-    """``phases`` (seconds by name) and ``phases_slowdown``; nothing of an algorithm that has none.
+    """``phases`` (seconds by name), ``phases_sum``, ``phases_slowdown``; nothing of an algorithm that has none.
 
-    The phases are those of the repetition whose total is the median, and add up to it; phases_slowdown is a stepwise
-    call over an ordinary one.
+    The phases are those of the repetition that took the median time; phases_sum is what they add up to over that time,
+    phases_slowdown the median of the variant's time over an ordinary call's just before it.
     """
     layer = contender.alone()
     if layer is None:
         return {}
     with limited_threads(1):
-        return _steps(layer, contender.x, clock)
+        return _marked(layer, contender.x, clock)
 
 
-def _steps(layer: Layer, x: np.ndarray, clock: Clock) -> Facts:
+def _marked(layer: Layer, x: np.ndarray, clock: Clock) -> Facts:
     out = np.empty(layer.kernel.spec.stored_output_shape, layer.kernel.spec.np_dtype)
-    layer.time_phases(x, clock, out)
-    slowdowns, steps = [], []
-    for _ in range(REPEATS):
+    layer.marked(layer.ticks(), x, out)
+    slowdowns: list[float] = []
+    found: list[tuple[float, np.ndarray]] = []
+    repeats = REPEATS
+    while len(found) < repeats:
         ordinary = timed(partial(layer, x, out), 1, clock)
+        ticks = layer.ticks()
         start = clock()
-        steps.append(layer.time_phases(x, clock, out))
-        slowdowns.append((clock() - start) / ordinary)
-    middle = sorted(steps, key=lambda seconds: sum(seconds.values()))[REPEATS // 2]
+        layer.marked(ticks, x, out)
+        found.append((clock() - start, ticks))
+        slowdowns.append(found[-1][0] / ordinary)
+        repeats = MANY if ordinary < QUICK else REPEATS
+    whole, ticks = sorted(found, key=lambda pair: pair[0])[len(found) // 2]
+    seconds = layer.seconds(ticks)
     return {
-        "phases": json.dumps({name: float(f"{seconds:.4g}") for name, seconds in middle.items()}),
+        "phases": json.dumps({name: float(f"{spent:.4g}") for name, spent in seconds.items() if spent}),
+        "phases_sum": sum(seconds.values()) / whole,
         "phases_slowdown": median(slowdowns),
     }

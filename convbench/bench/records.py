@@ -27,7 +27,8 @@ RANKED = ("ok", "weak test")
 FACTS = (
     *("suite", "spec", "problem_name", "repeats", "weights", "algorithm", "status", "reason", "threads", "cache"),
     *("compile_s", "cache_load_s", "prepare_s", "first_s", "error", "bound", "relative_error", "workspace_bytes"),
-    *("traced_bytes", "resident_bytes", "cold_bytes", "phases", "phases_slowdown", "scaling"),
+    *("library_bytes", "traced_bytes", "resident_bytes", "cold_bytes"),
+    *("phases", "phases_sum", "phases_slowdown", "scaling"),
     *("flop", "executed_flop", "min_bytes", "predicted_s", "peer", "repro"),
 )
 ANALYSIS = (

@@ -4,6 +4,10 @@ A sample lasts at least ``LEAST_SAMPLE``, so fast contenders are called in a loo
 precedes every sample shorter than ``LONG_CALL``: the others, and the bandwidth probe, have pushed its data out of the
 caches. With cold ones an untimed call precedes every sample, each call is timed alone, and before it the contender's
 memory is put out of the caches. Time comes from the ``clock`` given, so tests need none.
+
+There are rounds until the ratios of all contenders that are not beaten are known to ± ``NARROW``, by the statistics of
+the report, or the time is over. That rule looks at widths, never at who is ahead: equal contenders stay tied
+(``tests/test_rounds.py`` simulates it, ``benchmarks/trust.py`` measures it).
 """
 
 from __future__ import annotations
@@ -13,11 +17,15 @@ from dataclasses import dataclass
 from math import ceil
 from random import Random
 
+from convbench.bench.stats import known
+
 LEAST_SAMPLE = 3e-4  # seconds
 LONG_CALL = 1e-2  # seconds: longer calls bring their own data into the caches
 A_TURN = 5e-2  # seconds that the scheduler of a busy machine may give to others
 LEAST_ROUNDS = 6  # fewer give no 95% interval
-MOST_ROUNDS = 25
+MOST_ROUNDS = 100
+NARROW = 0.015  # half-width of an interval, of its median, that needs no more rounds
+LOOK = 3  # rounds between two looks at the intervals
 BEATEN = 1.5  # times the best, in every one of the first rounds: no more rounds can make it a winner
 MOST_LOOPS = 100_000
 MOST_COLD_LOOPS = 10  # putting memory out of the caches takes longer than many a call
@@ -125,8 +133,9 @@ def race(
     clock: Clock,
     rng: Random,
     emit: Emit,
+    narrow: float = NARROW,
 ) -> None:
-    """Run rounds until ``seconds`` are over or nothing more can be learnt; samples go out through ``emit``.
+    """Run rounds until the ratios are known to ± ``narrow``, or ``seconds`` are over; samples go out through ``emit``.
 
     probes: "stream" runs once at the start of a round, "fma" before every sample. Events: begin, sample, probe.
     """
@@ -136,7 +145,7 @@ def race(
     for i in range(MOST_ROUNDS):
         entrants = [racer for racer in racers if i < quota[racer.name] or (i >= LEAST_ROUNDS and _live(racer, taken))]
         cost = sum(racer.round_seconds for racer in entrants)
-        if not entrants or (i >= LEAST_ROUNDS and (clock() + cost > end or len(entrants) == 1 < len(racers))):
+        if not entrants or (i >= LEAST_ROUNDS and (clock() + cost > end or _settled(entrants, taken, narrow))):
             return
         rng.shuffle(entrants)
         readings = []
@@ -157,6 +166,16 @@ def race(
             )
         middle = sorted(readings)[len(readings) // 2]
         emit({"event": "probe", "probe": "fma", "round": i, "seconds": middle})
+
+
+def _settled(entrants: Sequence[Racer], taken: Mapping[str, list[float]], narrow: float) -> bool:
+    """Whether all but one are beaten, or those that are not are known well enough."""
+    if len(entrants) == 1 < len(taken):
+        return True
+    if len(taken[entrants[0].name]) % LOOK:
+        return False
+    rounds = {name: dict(enumerate(seconds)) for name, seconds in taken.items()}
+    return known(rounds, [racer.name for racer in entrants], narrow)
 
 
 def _live(racer: Racer, taken: Mapping[str, list[float]]) -> bool:

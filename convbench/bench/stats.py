@@ -9,14 +9,13 @@ here is a pure function of the samples: no clock, no random numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.stats import quantile_test
+from scipy.special import bdtr
 
 CONFIDENCE = 0.95
 MINIMAL_EFFECT = 0.02
@@ -45,6 +44,11 @@ class Interval:
     high: float
     confidence: float = CONFIDENCE
 
+    @property
+    def spread(self) -> float:
+        """Half of its width, of the median."""
+        return (self.high - self.low) / 2 / self.median
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -67,13 +71,16 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     return Interval(float(np.median(ordered)), float(ordered[low]), float(ordered[high]), reached)
 
 
-@lru_cache
+@cache
 def _ranks(count: int, confidence: float) -> tuple[int, int, float]:
-    """Positions of the interval's ends among ``count`` sorted values, and its confidence."""
-    low, high = quantile_test(range(count), q=(count - 1) / 2, p=0.5).confidence_interval(confidence)
-    if math.isnan(low) or math.isnan(high):
+    """Positions of the interval's ends among ``count`` sorted values, and its confidence.
+
+    Of n values Binomial(n, ½) lie below the median: that no more than ``low`` do is a matter of (1 − confidence) / 2.
+    """
+    low = int(np.searchsorted(bdtr(np.arange(count), count, 0.5), (1 - confidence) / 2, side="right")) - 1
+    if low < 0:
         return 0, count - 1, 1 - 2.0 ** (1 - count)
-    return int(low), int(high), confidence
+    return low, count - 1 - low, confidence
 
 
 def paired_ratios(rounds: Rounds, reference: Rounds) -> list[float]:
@@ -114,6 +121,21 @@ def is_tied(ratio: Interval, rounds: int, confidence: float = CONFIDENCE) -> boo
     return ratio.low <= 1 or ratio.median < 1 + least
 
 
+def joint_confidence(contenders: int) -> float:
+    """What every ratio to the fastest of so many contenders needs for all of them to hold at ``CONFIDENCE``."""
+    return 1 - (1 - CONFIDENCE) / max(1, contenders - 1)
+
+
+def known(contenders: Mapping[str, Rounds], asked: Sequence[str], spread: float) -> bool:
+    """Whether the ratios of those ``asked`` to the fastest are known to ± ``spread``; of one alone, its time.
+
+    Widths alone decide. Rounds that went on until somebody is ahead would find a leader where there is none.
+    """
+    found, confidence = standings(contenders), joint_confidence(len(contenders))
+    intervals = [found[name].ratio if len(contenders) > 1 else found[name].time for name in asked]
+    return all(interval.confidence >= confidence and interval.spread <= spread for interval in intervals)
+
+
 def standings(
     contenders: Mapping[str, Rounds], tie_break: Mapping[str, tuple[float, float]] | None = None
 ) -> dict[str, Standing]:
@@ -126,7 +148,7 @@ def standings(
     if not raced:
         return {}
     best = raced[fastest(raced)]
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(raced) - 1)
+    confidence = joint_confidence(len(raced))
     ratios = {name: _ratio(rounds, best, confidence) for name, rounds in raced.items()}
     tied = {name for name, ratio in ratios.items() if is_tied(ratio, len(raced[name]), confidence)}
     eligible = [name for name in tied if ratios[name].median <= 1 + TIE_COST]

@@ -1,4 +1,7 @@
-"""One number caps every pool: Numba, BLAS, FFT and torch; then each is asked what it really uses."""
+"""One number caps every pool: Numba, BLAS, FFT, torch and OpenCV; then each is asked what it really uses.
+
+ONNX Runtime has a pool for each of its sessions, made with them.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +35,20 @@ def _pools() -> ThreadpoolController:
 @contextmanager
 def limited_threads(threads: int) -> Iterator[Facts]:
     """Cap the pools of this process, and yield what they say themselves: ``threads_blas``, ``threads_fft`` …"""
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 0
+    torch, cv2 = sys.modules.get("torch"), sys.modules.get("cv2")
+    before = torch.get_num_threads() if torch else 0, cv2.getNumThreads() if cv2 else 0
     try:
         if torch:
             torch.set_num_threads(threads)
+        if cv2:
+            cv2.setNumThreads(threads)
         with _pools().limit(limits=threads), fft.set_workers(threads):
             yield _read_back(threads)
     finally:
         if torch:
-            torch.set_num_threads(before)
+            torch.set_num_threads(before[0])
+        if cv2:
+            cv2.setNumThreads(before[1])
 
 
 def _read_back(threads: int) -> Facts:
@@ -55,4 +62,6 @@ def _read_back(threads: int) -> Facts:
         found[name] = max(int(found.get(name, 0)), int(pool["num_threads"]))
     if torch := sys.modules.get("torch"):
         found["threads_torch"] = int(torch.get_num_threads())
+    if cv2 := sys.modules.get("cv2"):
+        found["threads_opencv"] = int(cv2.getNumThreads())
     return found

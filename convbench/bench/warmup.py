@@ -48,7 +48,7 @@ def warm(specs: Sequence[ConvSpec], contenders: Sequence[str], emit: Emit) -> No
     """Run every contender on every likeness that it accepts, on one thread.
 
     Events: begin, and warm with the seconds of each (algorithm, dtype) spent compiling and loading compiled code, or
-    with the error that it died of. What only the phases of a fused algorithm need is compiled too, and not counted.
+    with the error that it died of. The variants that phases are timed in are compiled too, and not counted.
     """
     for name in contenders:
         emit({"event": "begin", "algorithm": name, "stage": "warm-up"})
@@ -58,30 +58,30 @@ def warm(specs: Sequence[ConvSpec], contenders: Sequence[str], emit: Emit) -> No
                 with JitClock() as jit:
                     ran = _run(name, [spec for spec in specs if spec.dtype == dtype])
                 for layer, x in ran:
-                    layer.time_phases(x)
+                    layer.marked(layer.ticks(), x)
             except Exception as error:
                 event["error"] = f"{type(error).__name__}: {error}"
             emit(event | {"compile_s": jit.compiling, "load_s": jit.loading})
 
 
 def _run(name: str, specs: Sequence[ConvSpec]) -> list[tuple[Layer, np.ndarray]]:
-    """The layers that ran, each with its input, of an algorithm that is called in one way and timed in another."""
+    """The layers that ran, each with its input, if the algorithm has phases."""
     contender = find(name)
     if isinstance(contender, Peer) and contender.available():
         return []
     here, ran = machine.current(), False
-    fused: list[tuple[Layer, np.ndarray]] = []
+    phased: list[tuple[Layer, np.ndarray]] = []
     for spec in sorted(specs, key=lambda spec: spec.macs):
+        x, weight, bias = arrays(spec)
         try:
             kernel = Kernel(contender, spec, 1, None, "warm-up")
+            if ran and contender.cost(kernel.plan, here) > DEAR:
+                continue
+            layer = kernel.prepare(weight, bias)
         except Unsupported:
             continue
-        if ran and contender.cost(kernel.plan, here) > DEAR:
-            continue
-        x, weight, bias = arrays(spec)
-        layer = kernel.prepare(weight, bias)
         layer(x)
         ran = True
-        if isinstance(contender.run, Phases) and contender.run.fused:
-            fused.append((layer, x))
-    return fused
+        if isinstance(contender.run, Phases):
+            phased.append((layer, x))
+    return phased

@@ -56,7 +56,8 @@ def multiply_channels(begin, end, x, w, bias, y, sizes, sums):
         first = pixels * run // runs
         count = pixels * (run + 1) // runs - first
         for c in range(0, C, DEPTH):
-            brgemm(count, min(DEPTH, C - c), 1, x, (image * C + c) * x_step + first, None, x_step, w,
-                   ((g * panels + panel) * C + c) * width, None, sums, 0, width, c > 0)  # fmt: skip
+            depth, w_start = min(DEPTH, C - c), ((g * panels + panel) * C + c) * width
+            brgemm(count, depth, 1, x, (image * C + c) * x_step + first, None, x_step, w, w_start, None, sums, 0, width,
+                   c > 0, w_start + depth * width)  # fmt: skip
         _deliver(sums, width, lanes, count, y, (image * K + k) * plane + first * y_step, y_step, plane,
                  min(width, K - k), bias, g * K + k)  # fmt: skip

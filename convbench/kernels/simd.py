@@ -38,6 +38,15 @@ def pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Valu
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
 
 
+def opaque(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """The same integer or pointer, of which LLVM knows nothing: it will not compute ahead what follows from it.
+
+    Unrolled addresses would else become as many variables of the loop around them, each kept on the stack.
+    """
+    empty = ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=r,0")
+    return builder.call(empty, [value])
+
+
 def repeat(
     builder: ir.IRBuilder,
     count: ir.Value,
@@ -69,7 +78,7 @@ class Vectors:
         self.lanes = VECTOR_BYTES // size
         self.type = ir.VectorType(context.get_data_type(dtype), self.lanes)
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
-        self._align = size  # of an element: vectors may lie anywhere
+        self.itemsize = size
         suffix = f"v{self.lanes}f{dtype.bitwidth}"
         mask = ir.VectorType(ir.IntType(1), self.lanes)
         self._numbers = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
@@ -132,25 +141,25 @@ class Vectors:
         """The vector at ``base[at]``; lanes outside the mask are zero and read nothing."""
         address = self._address(base, at)
         if mask is None:
-            return self.builder.load(address, align=self._align)
-        return self.builder.call(self._load, [address, ir.Constant(_LANE, self._align), mask, self.zero])
+            return self.builder.load(address, align=self.itemsize)
+        return self.builder.call(self._load, [address, ir.Constant(_LANE, self.itemsize), mask, self.zero])
 
     def gather(self, base: ir.Value, stride: ir.Value, mask: ir.Value) -> ir.Value:
         """Elements base[i·stride] of lanes i; lanes outside the mask are zero and read nothing."""
-        size = self.splat(self.builder.mul(stride, index(self._align)))
+        size = self.splat(self.builder.mul(stride, index(self.itemsize)))
         addresses = self.builder.inttoptr(
             self.builder.add(self.splat(self.builder.ptrtoint(base, INDEX)), self.builder.mul(self._numbers, size)),
             ir.VectorType(self.type.element.as_pointer(), self.lanes),
         )
-        return self.builder.call(self._gather, [addresses, ir.Constant(_LANE, self._align), mask, self.zero])
+        return self.builder.call(self._gather, [addresses, ir.Constant(_LANE, self.itemsize), mask, self.zero])
 
     def store(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> None:
         """Write ``value`` at ``base[at]``; lanes outside the mask write nothing."""
         address = self._address(base, at)
         if mask is None:
-            self.builder.store(value, address, align=self._align)
+            self.builder.store(value, address, align=self.itemsize)
         else:
-            self.builder.call(self._store, [value, address, ir.Constant(_LANE, self._align), mask])
+            self.builder.call(self._store, [value, address, ir.Constant(_LANE, self.itemsize), mask])
 
     def prefetch(self, address: ir.Value, *, level: int = 1, write: bool = False) -> None:
         """Ask for the cache line at a pointer, into L1 or L2, to read or to write it; any address will do."""

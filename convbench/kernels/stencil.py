@@ -31,7 +31,6 @@ from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 PAD, MULTIPLY = 1, 2  # phases of a block: its pixels copied with their padding; the sums
 ROWS = 7  # divides 112, 56, 28, 14 and 7; 7·2 accumulators, 3 weights and a pixel vector fit 32 registers
 WIDTH = 2 if VECTOR_BYTES == 64 else 1  # vectors a tile; 7·1, 3 and 1 fit the 16 registers of narrower hosts
-SHORT = 4  # rows of a tile whose vectors hold two rows of output each: 7 or 8 of those
 
 
 def lanes_of(dtype: np.dtype) -> int:
@@ -80,27 +79,22 @@ def chains(offsets: list[int], step: int) -> Chains:
 
 @intrinsic(prefer_literal=True)
 def tile(
-    typingctx, high, width, joined, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start,
-    y_step, rows, cols,
+    typingctx, high, width, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start, y_step, rows,
+    cols,
 ):  # fmt: skip
-    """The contract of ``stencil`` for one tile: rows ≤ ``high`` · ``joined``, cols ≤ ``width`` vectors; all literals.
-
-    With ``joined`` 2, ``width`` 1, rows 2·p and 2·p + 1 of y lie x_step / 2 lanes apart in one vector, and x_step is
-    from row 2·p of x to row 2·p + 2.
-    """
+    """The contract of ``stencil`` for one tile: rows ≤ ``high``, cols ≤ ``width`` vectors; both are literals."""
     tile = [(p, v) for p in range(high.literal_value) for v in range(width.literal_value)]
     signature = types.void(
-        high, width, joined, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start,
-        y_step, rows, cols,
+        high, width, accumulate, x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start, y_step, rows, cols,
     )  # fmt: skip
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, x.dtype)
-        x_first = pointer(context, builder, sig.args[4], args[4], args[5])
-        x_step_, y_step_, rows_, cols_ = args[6], args[14], args[15], args[16]
-        weight = pointer(context, builder, sig.args[7], args[7], args[8])
-        offset = pointer(context, builder, sig.args[9], args[9], index(0))
-        sums = dict.fromkeys(tile, vectors.splat(args[11]))
+        x_first = pointer(context, builder, sig.args[3], args[3], args[4])
+        x_step_, y_step_, rows_, cols_ = args[5], args[13], args[14], args[15]
+        weight = pointer(context, builder, sig.args[6], args[6], args[7])
+        offset = pointer(context, builder, sig.args[8], args[8], index(0))
+        sums = dict.fromkeys(tile, vectors.splat(args[10]))
 
         def add_chains(length, count, offset, weight, sums):
             """A loop over ``count`` chains; gives the next chains' pointers and the sums."""
@@ -139,22 +133,19 @@ def tile(
                 running,
             )
 
-        for length, count in zip((3, 2, 1), cgutils.unpack_tuple(builder, args[10]), strict=True):
+        for length, count in zip((3, 2, 1), cgutils.unpack_tuple(builder, args[9]), strict=True):
             offset, weight, sums = add_chains(length, count, offset, weight, sums)
 
-        y_first = pointer(context, builder, sig.args[12], args[12], args[13])
-        both = joined.literal_value
+        y_first = pointer(context, builder, sig.args[11], args[11], args[12])
         for p in range(high.literal_value):
-            for m in range(both):
-                with builder.if_then(builder.icmp_signed("<", index(p * both + m), rows_)):
-                    first = builder.mul(builder.sdiv(x_step_, index(both)), index(-m))  # lane 0, from the row's first
-                    row = builder.gep(y_first, [builder.add(builder.mul(y_step_, index(p * both + m)), first)])
-                    for v in range(width.literal_value):
-                        total, at = sums[p, v], index(v * vectors.lanes)
-                        mask = vectors.inside(builder.add(first, at), cols_)
-                        if accumulate.literal_value:
-                            total = builder.fadd(total, vectors.load(row, at, mask))
-                        vectors.store(total, row, at, mask)
+            with builder.if_then(builder.icmp_signed("<", index(p), rows_)):
+                row = builder.gep(y_first, [builder.mul(y_step_, index(p))])
+                for v in range(width.literal_value):
+                    total, at = sums[p, v], index(v * vectors.lanes)
+                    mask = vectors.inside(at, cols_)
+                    if accumulate.literal_value:
+                        total = builder.fadd(total, vectors.load(row, at, mask))
+                    vectors.store(total, row, at, mask)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -172,11 +163,11 @@ def stencil(x, x_start, x_step, w, w_start, offsets, counts, bias, y, y_start, y
             x_tile = x_start + p * x_step + q
             y_tile = y_start + p * y_step + q
             if WIDTH > 1 and end - q > lanes:
-                tile(ROWS, WIDTH, 1, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count,
+                tile(ROWS, WIDTH, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count,
                      end - q)  # fmt: skip
                 q += WIDTH * lanes
             else:
-                tile(ROWS, 1, 1, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count,
+                tile(ROWS, 1, 0, x, x_tile, x_step, w, w_start, offsets, counts, bias, y, y_tile, y_step, count,
                      end - q)  # fmt: skip
                 q += lanes
         p += count
@@ -193,11 +184,11 @@ def stencil_add(x, x_start, x_step, w, w_start, offsets, counts, y, y_start, y_s
             y_tile = y_start + p * y_step + q
             zero = y.dtype.type(0)
             if WIDTH > 1 and cols - q > lanes:
-                tile(ROWS, WIDTH, 1, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step,
+                tile(ROWS, WIDTH, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step,
                      rows - p, cols - q)  # fmt: skip
                 q += WIDTH * lanes
             else:
-                tile(ROWS, 1, 1, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step, rows - p,
+                tile(ROWS, 1, 1, x, x_tile, x_step, w, w_start, offsets, counts, zero, y, y_tile, y_step, rows - p,
                      cols - q)  # fmt: skip
                 q += lanes
         p += ROWS

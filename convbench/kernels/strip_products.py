@@ -19,9 +19,10 @@ from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.pixel_tiles import tile
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.stencil import MULTIPLY, PAD
-from convbench.kernels.strip_plans import SLACK, StripPlan, scratch_parts, shares, tasks
+from convbench.kernels.strip_plans import SLACK, StripPlan, scratch_parts, tasks
 from convbench.kernels.strips import pack_strip, strip_lines, unpacked
 from convbench.kernels.threads import parallel
+from convbench.kernels.ticks import CALL, mark
 
 
 def pack_weights(plan: StripPlan, weight: np.ndarray) -> np.ndarray:
@@ -49,13 +50,13 @@ def divided(vectors, widest, firsts):
 
 
 @njit
-def multiply_strips(begin, end, which, x, sizes, offsets, w, bias, y, private):
+def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, private):
     """Tasks (n, g, strip, part of the output channels), the last fastest; see the module's head.
 
     x and y flat but for y's shape (N, K, O, P, Q); w as ``pack_weights`` makes it; bias (K,) or empty; ``private`` is
-    the thread's scratch, of floats and of integers. which: sum of the phases to run; without PAD the panel is the one
-    that the scratch holds.
+    the thread's scratch, of floats and of integers; ticks: see ``mark``.
     """
+    mark(ticks, CALL)
     scratch, integers = private
     strip = unpacked(sizes)
     M, block_c, block_k = sizes[23], sizes[24], sizes[25]
@@ -82,13 +83,11 @@ def multiply_strips(begin, end, which, x, sizes, offsets, w, bias, y, private):
         p, q = sp * strip.rows, sq * strip.cols
         rows, cols = min(strip.rows, P - p), min(strip.cols, Q - q)
         if where != packed:
-            if which & PAD:
-                pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
+            pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
             vectors = strip_lines(rows, cols, strip, Q, lanes, lines, masks, places)
             tiles = divided(vectors, widest, firsts)
             packed = where
-        if not which & MULTIPLY:
-            continue
+            mark(ticks, PAD)
         first_k, last_k = part * block_k, min(tiles_k, (part + 1) * block_k)
         for k in range(first_k * M, last_k * M):
             known = k < channels and bias.size > 0
@@ -108,10 +107,11 @@ def multiply_strips(begin, end, which, x, sizes, offsets, w, bias, y, private):
                      sums + (v * block_k + k * width) * M * lanes, c > 0, c + some == strip.channels, y,
                      y_first + kt * M * O * P * Q, O * P * Q, min(M, channels - kt * M), v, lines, masks,
                      places)  # fmt: skip
+        mark(ticks, MULTIPLY)
 
 
 def operands(plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: np.ndarray) -> tuple[Any, ...]:
-    """What ``multiply_strips`` takes between ``which`` and ``private``."""
+    """What ``multiply_strips`` takes between ``ticks`` and ``private``."""
     flat = y.reshape(-1)
     return (
         x.reshape(-1),
@@ -123,16 +123,11 @@ def operands(plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: n
     )
 
 
-def convolve(plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: np.ndarray, work: np.ndarray) -> None:
+def convolve(
+    plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: np.ndarray, work: np.ndarray, ticks: Any
+) -> None:
     """y = x convolved with the ``packed`` weights, plus bias."""
     scratch, integers = carve(work, scratch_parts(plan))
     private = list(zip(scratch, integers, strict=True))
-    parallel(multiply_strips, tasks(plan), plan.threads, PAD + MULTIPLY, *operands(plan, x, packed, bias, y),
+    parallel(multiply_strips, tasks(plan), plan.threads, ticks, *operands(plan, x, packed, bias, y),
              private=private)  # fmt: skip
-
-
-def phase(plan: StripPlan, which: int, task: int, operands: tuple[Any, ...], work: np.ndarray) -> None:
-    """One phase of one task; a panel is packed for the first of the tasks that share it."""
-    if which == MULTIPLY or task % shares(plan) == 0:
-        scratch, integers = carve(work, scratch_parts(plan))
-        multiply_strips(task, task + 1, which, *operands, (scratch[0], integers[0]))

@@ -7,6 +7,7 @@ Python threads rather than ``prange``: one compiled form serves one thread and m
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,7 @@ import numba
 ALWAYS = 16  # threads that may be asked for on any machine; what is beyond its processors takes turns
 
 _pool: ThreadPoolExecutor | None = None
+_here = threading.local()
 
 
 def _reset() -> None:
@@ -39,6 +41,21 @@ def most() -> int:
     return max(ALWAYS, os.cpu_count() or 1, numba.config.NUMBA_NUM_THREADS)
 
 
+class OneThread:
+    """Within it, what this thread calls runs on no other thread, whatever it was planned for."""
+
+    def __enter__(self) -> None:
+        _here.alone = True
+
+    def __exit__(self, *error: object) -> None:
+        _here.alone = False
+
+
+def allowed(threads: int) -> int:
+    """``threads``, or 1 within ``OneThread``."""
+    return 1 if threads > 1 and getattr(_here, "alone", False) else threads
+
+
 def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, private: Any = None) -> None:
     """Call ``kernel(begin, end, *args)`` so that every task in ``range(tasks)`` is run exactly once.
 
@@ -46,7 +63,7 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
     """
     global _pool
     threads = min(threads, tasks)
-    if threads <= 1:
+    if threads <= 1 or allowed(threads) == 1:
         if private is None:
             kernel(0, tasks, *args)
         else:

@@ -17,12 +17,13 @@ from convbench.kernels.gemm import PAIR, VECTORS, brgemm, panel_width
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up
 from convbench.kernels.simd import VECTOR_BYTES
+from convbench.kernels.ticks import CALL, mark
 from convbench.kernels.transpose import store_transposed
 from convbench.kernels.winograd import Transform
 from convbench.kernels.winograd_code import invert_tile, split_line, transform_tiles
 from convbench.spec import ConvSpec
 
-TRANSFORM, MULTIPLY, INVERT = 1, 2, 4  # phases of a unit
+TRANSFORM, MULTIPLY, INVERT = 1, 2, 3  # phases of a unit
 CHUNK = 16  # tiles inverted at a time, or a vector of pixels
 
 
@@ -255,12 +256,13 @@ def write_pixels(pixels, start, count, y, at, plane, step, bias, k, channels):
 
 
 @njit
-def convolve_tiles(begin, end, which, rows, columns, grids, x, u, bias, y, work):
+def convolve_tiles(begin, end, ticks, rows, columns, grids, x, u, bias, y, work):
     """Units ``begin`` ≤ unit < ``end`` of the convolution of x (N, C, H, W) with U (G, panels, ξ, C/G, NR), into y.
 
-    which: sum of the phases to run; grids: ``Grid.record``; bias (K,) or empty; work: scratch of one thread. V serves
-    all units of a block: it is made at the block's first unit here.
+    grids: ``Grid.record``; bias (K,) or empty; work: scratch of one thread; ticks: see ``mark``. V serves all units
+    of a block: it is made at the block's first unit here.
     """
+    mark(ticks, CALL)
     _, panels, products, depth, width = u.shape
     filters = u.reshape(u.size)
     grid = grids[0]
@@ -281,19 +283,20 @@ def convolve_tiles(begin, end, which, rows, columns, grids, x, u, bias, y, work)
             min(grid.columns, (i + 1) * grid.block_columns),
         )
         first, last = share * grid.panels, min(panels, (share + 1) * grid.panels)
-        if which & TRANSFORM and (share == 0 or unit == begin):
+        if share == 0 or unit == begin:
             transform_block(rows, columns, grid, group, block, x, v, scratch)
-        if which & MULTIPLY:
-            tiles = (block[1] - block[0]) * (block[3] - block[2])
-            for xi in range(products):
-                for panel in range(first, last):
-                    b = ((group * panels + panel) * products + xi) * depth * width
-                    jump = products if panel + 1 < last else 1 - (last - 1 - first) * products
-                    c = ((panel - first) * products + xi) * grid.m_step
-                    following = b + jump * depth * width
-                    brgemm(tiles, depth, 1, v, xi * grid.v_step, None, grid.step, filters, b, None, m, c, width, False,
-                           following)  # fmt: skip
-        if which & INVERT:
+            mark(ticks, TRANSFORM)
+        tiles = (block[1] - block[0]) * (block[3] - block[2])
+        for xi in range(products):
             for panel in range(first, last):
-                start = (panel - first) * products * grid.m_step
-                invert_block(rows, columns, grid, group, panel, block, m, start, bias, y, scratch)
+                b = ((group * panels + panel) * products + xi) * depth * width
+                jump = products if panel + 1 < last else 1 - (last - 1 - first) * products
+                c = ((panel - first) * products + xi) * grid.m_step
+                following = b + jump * depth * width
+                brgemm(tiles, depth, 1, v, xi * grid.v_step, None, grid.step, filters, b, None, m, c, width, False,
+                       following)  # fmt: skip
+        mark(ticks, MULTIPLY)
+        for panel in range(first, last):
+            start = (panel - first) * products * grid.m_step
+            invert_block(rows, columns, grid, group, panel, block, m, start, bias, y, scratch)
+        mark(ticks, INVERT)

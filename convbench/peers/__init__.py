@@ -3,7 +3,9 @@
 One rival a file; dropping a file here registers it. A peer is an ``Algorithm`` whose ``run`` is made of three parts, so
 that only what its users pay for is timed: ``load`` puts the input into the layout the rival likes best (not timed),
 ``call`` computes and allocates its result as the rival's own API does (timed), ``export`` shows that result as an array
-(not timed). ``prepare`` gets the weights into the rival's form; like everybody's it is timed apart.
+(not timed). ``prepare`` gets the weights into the rival's form, and ``bind`` the bias, where the rival keeps both as
+constants; like everybody's preparation that is timed apart. A rival whose call takes filters of a certain form only
+says so by raising ``Unsupported`` from ``prepare``.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class UnknownPeer(SpecError):
     """No rival has this name; the message gives the nearest one."""
 
 
-def _identity(plan: Any, value: Any) -> Any:
+def _identity(plan: Any, value: Any, *rest: Any) -> Any:
     return value
 
 
@@ -40,6 +42,7 @@ class Peer(Algorithm):
     """
 
     load: Callable[[Any, np.ndarray], Any] = _identity
+    bind: Callable[[Any, Any, np.ndarray | None], Any] = _identity
     call: Callable[[Any, Any, Any, np.ndarray | None], Any] = lambda plan, x, state, bias: x
     export: Callable[[Any, Any], np.ndarray] = _identity
     memory: Callable[[Any], Iterable[Range]] = memory
@@ -52,10 +55,11 @@ class Peer(Algorithm):
 
 
 def peer(name: str, call: Callable[..., Any], **parts: Any) -> Peer:
-    """A ``Peer`` whose ``run`` follows from its parts: y = export(call(load(x)))."""
+    """A ``Peer`` whose ``run`` follows from its parts: y = export(call(load(x), bind(state, bias), bias))."""
 
     def run(plan: Any, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray, work: np.ndarray) -> None:
-        y[...] = made.export(plan, made.call(plan, made.load(plan, x), state, bias))
+        bound = made.bind(plan, state, bias)
+        y[...] = made.export(plan, made.call(plan, made.load(plan, x), bound, bias))
 
     made = Peer(name=name, run=run, call=call, **{"exact": False, "local": False, "error": transform_error, **parts})
     return made
@@ -86,12 +90,12 @@ def get(name: str) -> Peer:
     return peers()[name]
 
 
-def installed(package: str) -> Callable[[], str | None]:
-    """``available`` for a rival that lives in another package."""
+def installed(*packages: str) -> Callable[[], str | None]:
+    """``available`` for a rival that lives in other packages."""
 
     def available() -> str | None:
-        missing = importlib.util.find_spec(package) is None
-        return f"{package} is not installed; pip install 'convbench[peers]' brings it" if missing else None
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
+        return f"{missing[0]} is not installed; pip install 'convbench[peers]' brings it" if missing else None
 
     return available
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
 from convbench.bench import records
+from convbench.drawing import drawings
 from convbench.machine import write_atomic
 from convbench.report import charts, page
+from convbench.report.palette import THEME
 from convbench.report.tables import winner_table, winner_text
 
 __all__ = ["winner_table", "winner_text", "write"]
@@ -35,21 +36,14 @@ def write(run: str | Path, cells: pd.DataFrame | None = None) -> Path:
 
 
 def _draw(directory: Path, figures: list[charts.Figure]) -> list[tuple[charts.Figure, str]]:
-    """Each chart with its SVG; files of both kinds in the directory, rasterised while the next chart is laid out."""
-    drawn, written = [], []
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        for figure in figures:
-            svg = charts.svg(figure)
-            drawn.append((figure, svg))
-            written.append(pool.submit(_save, directory / figure.name, svg))
-    kept = {path for paths in written for path in paths.result()}
+    """Each chart with its SVG; files of both kinds in the directory."""
+    drawn, kept = [], set()
+    for figure, files in zip(figures, drawings(map(charts.declaration, figures), THEME), strict=True):
+        vector, raster = directory / f"{figure.name}.svg", directory / f"{figure.name}.png"
+        write_atomic(vector, files.svg)
+        write_atomic(raster, files.png)
+        drawn.append((figure, files.svg))
+        kept |= {vector, raster}
     for path in {*directory.glob("*.svg"), *directory.glob("*.png")} - kept:
         path.unlink()
     return drawn
-
-
-def _save(stem: Path, svg: str) -> tuple[Path, Path]:
-    vector, raster = stem.with_suffix(".svg"), stem.with_suffix(".png")
-    write_atomic(vector, svg)
-    write_atomic(raster, charts.png(svg))
-    return vector, raster

@@ -1,18 +1,17 @@
-"""The charts of a report: which there are, in which order, and how one declaration becomes SVG and PNG."""
+"""The charts of a report: which there are, and in which order."""
 
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import altair as alt
 import pandas as pd
-import vl_convert
 
+from convbench import drawing
 from convbench.report import (
     bars,
     costs,
@@ -33,13 +32,11 @@ from convbench.report.shown import Shown
 from convbench.report.tables import class_table, geometric_mean
 from convbench.units import ratio
 
-__all__ = ["Figure", "figures", "png", "svg"]
+__all__ = ["Figure", "declaration", "figures", "svg"]
 
 ROWS = 32
 """The most problems in one chart; longer suites are drawn in parts of equal length."""
 BASELINES = ("im2col", "naive")
-VEGA = "https://vega.github.io/vega-datasets/"
-"""What Vega puts before a link within the page."""
 
 
 @dataclass(frozen=True)
@@ -188,29 +185,10 @@ def figures(cells: pd.DataFrame, winners: pd.DataFrame) -> list[Figure]:
 
 
 def svg(figure: Figure) -> str:
-    """The chart as SVG text. Nothing is fetched: data and theme are in the declaration."""
-    spec = figure.chart.to_dict(validate=False)
-    return vl_convert.vegalite_to_svg(spec, config=THEME, allowed_base_urls=[]).replace(f"{VEGA}#", "#")
+    """The chart as SVG text."""
+    return drawing.svg(declaration(figure), THEME)
 
 
-def png(drawn: str) -> bytes:
-    """The SVG text of a chart as a PNG of one and a half times its size in pixels."""
-    return _deflated(vl_convert.svg_to_png(drawn, scale=1.5))
-
-
-def _deflated(image: bytes) -> bytes:
-    """The same PNG, its pixels compressed again: the renderer's fast setting leaves flat charts far larger."""
-    kept, pixels, at = [], b"", 8
-    while at < len(image):
-        (length,) = struct.unpack_from(">I", image, at)
-        kind, body = image[at + 4 : at + 8], image[at + 8 : at + 8 + length]
-        at += 12 + length
-        if kind == b"IDAT":
-            pixels += body
-        else:
-            kept.append((kind, body))
-    kept.insert(-1, (b"IDAT", zlib.compress(zlib.decompress(pixels), 6)))
-    chunks = (
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in kept
-    )
-    return image[:8] + b"".join(chunks)
+def declaration(figure: Figure) -> dict[str, Any]:
+    """The chart in Vega-Lite's words, its data in it."""
+    return figure.chart.to_dict(validate=False)

@@ -2,8 +2,8 @@
 
 Hues are those of Okabe and Ito (2008), distinguishable with any common colour-vision deficiency. Fifteen algorithms
 cannot have fifteen such hues, so a hue names the family (the mathematics) and the marker's shape the member; peers are
-drawn in the colour of the text, hollow and dashed. The neutral colours are written into the SVG as they stand, and the
-page's style sheet maps each to its dark-mode counterpart.
+drawn in the colour of the text, those of NumPy and SciPy in the paler one, hollow and dashed. The neutral colours are
+written into the SVG as they stand, and the page's style sheet maps each to its dark-mode counterpart.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "FFT": ("#cc79a7", "#9c3f73", ("fft",)),
     "factorised": ("#d55e00", "#a34700", ("separable", "depthwise_separable")),
     "other": ("#a69a00", "#6b6300", ("",)),
+    "NumPy and SciPy": (MUTED, MUTED, ()),
     "peer": (INK, INK, ()),
 }
+PEERS = {"NumPy and SciPy": ("numpy_", "scipy_"), "peer": ("",)}
+"""Families of peers by the beginnings of their names; each has no more members than there are shapes."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 
 # Time relative to the fastest: upper end of the bin, its words, its fill and the ink that is legible on it.
@@ -134,16 +137,21 @@ def _family(algorithm: str) -> tuple[int, int]:
     return -i, -j
 
 
+def _peer_family(name: str) -> tuple[int, int]:
+    family = next(family for family, starts in PEERS.items() if name.startswith(starts))
+    return list(FAMILIES).index(family), 0
+
+
 def styles(contenders: Iterable[tuple[str, bool]]) -> dict[str, Style]:
     """`(algorithm, is it a peer?)` pairs -> styles in the order of the legend: by family, peers last."""
-    names = list(FAMILIES)
-    places = sorted((((len(names) - 1, 0) if peer else _family(name)), name) for name, peer in contenders)
+    names, given = list(FAMILIES), dict(contenders)
+    places = sorted((_peer_family(name) if peer else _family(name), name) for name, peer in given.items())
     chosen: dict[str, Style] = {}
     for (i, _), name in places:
         family = names[i]
         member = sum(style.family == family for style in chosen.values())
         colour, ink, _ = FAMILIES[family]
-        chosen[name] = Style(name, family, colour, ink, SHAPES[member % len(SHAPES)], family == "peer")
+        chosen[name] = Style(name, family, colour, ink, SHAPES[member % len(SHAPES)], given[name])
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Where the time of an algorithm goes: the phases of its stepwise variant, on one thread, as parts of their sum."""
+"""Where the time of an algorithm goes: the phases of its marked variant, on one thread, as parts of their sum."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from convbench.units import percent, ratio, seconds
 __all__ = ["phase_chart", "phase_table", "phase_text", "winner_chart"]
 
 WIDTH, ROW = 520, 24
-ROUGH = 1.5  # times an ordinary call: what stepping adds is no longer small beside the parts
-PALE = 0.4
 COLOURS = {  # hues of Okabe and Ito, by what a phase is for
     **dict.fromkeys(("pad", "convert", "gather", "pack"), "#e69f00"),
     **dict.fromkeys(("transform", "depthwise"), "#56b4e9"),
@@ -29,9 +27,9 @@ COLOURS = {  # hues of Okabe and Ito, by what a phase is for
 
 
 def phase_table(cells: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell and phase: KEY, label, anchor, algorithm, phase, seconds, share of their sum, slowdown.
+    """One row per cell and phase: KEY, label, anchor, algorithm, phase, seconds, share of their sum, slowdown, off.
 
-    slowdown: a stepwise call over an ordinary one on one thread.
+    slowdown: a call with marks over an ordinary one, on one thread; off: by what part of its time the sum misses it.
     """
     told = cells[cells["phases"] != ""].merge(winners[[*KEY, "label"]], on=KEY)
     rows = []
@@ -40,19 +38,21 @@ def phase_table(cells: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
         head = (cell.suite, cell.spec, cell.weights, cell.label, anchor(cell.suite, cell.spec, cell.weights))
         whole = sum(parts.values())
         for phase, spent in parts.items():
-            rows.append((*head, cell.algorithm, phase, spent, spent / whole, whole, cell.phases_slowdown))
-    columns = [*KEY, "label", "anchor", "algorithm", "phase", "seconds", "share", "whole", "slowdown"]
+            off = cell.phases_sum - 1
+            rows.append((*head, cell.algorithm, phase, spent, spent / whole, whole, cell.phases_slowdown, off))
+    columns = [*KEY, "label", "anchor", "algorithm", "phase", "seconds", "share", "whole", "slowdown", "off"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def phase_text(table: pd.DataFrame) -> Shown:
     """One row per cell: its phases in words, in their order."""
     words = [f"{row.phase} {percent(row.share)} ({seconds(row.seconds)})" for row in table.itertuples(index=False)]
-    keys = [*KEY, "label", "anchor", "algorithm", "whole", "slowdown"]
+    keys = [*KEY, "label", "anchor", "algorithm", "whole", "off", "slowdown"]
     told = table.assign(words=words).groupby(keys, sort=False, dropna=False)["words"].agg(", ".join).reset_index()
     columns = (
         *(Column("problem", "label"), Column("algorithm", "algorithm"), Column("phases on one thread", "words")),
-        *(Column("together", "whole", seconds), Column("slow-down of stepping", "slowdown", ratio)),
+        *(Column("together", "whole", seconds), Column("off the call's time", "off", percent)),
+        Column("slow-down by marks", "slowdown", ratio),
     )
     return Shown(told, columns, link="anchor")
 
@@ -61,35 +61,30 @@ def phase_chart(table: pd.DataFrame, looks: Sequence[Style], title: str) -> alt.
     """Per algorithm a bar of its phases, each the mean of its shares over the problems; at the right, how many."""
     order = [style.algorithm for style in looks if style.algorithm in set(table["algorithm"])]
     cells = table.drop_duplicates([*KEY, "algorithm"]).groupby("algorithm")
-    number, slower = cells.size(), cells["slowdown"].median()
+    number, slower, off = cells.size(), cells["slowdown"].median(), cells["off"].median()
     groups = table.groupby(["algorithm", "phase"], sort=False)["share"].sum().reset_index()
     groups["share"] /= groups["algorithm"].map(number)
-    notes = [f"n = {number[name]}, stepping takes {ratio(slower[name])}" for name in order]
-    rough = {name for name in order if slower[name] > ROUGH}
-    return _bars(groups.rename(columns={"algorithm": "row"}), order, notes, rough, title, ", mean over the problems")
+    notes = [f"n = {number[name]}, marks {ratio(slower[name])}, sum {percent(off[name])}" for name in order]
+    return _bars(groups.rename(columns={"algorithm": "row"}), order, notes, title, ", mean over the problems")
 
 
 def winner_chart(table: pd.DataFrame, title: str) -> alt.LayerChart:
     """Per problem a bar of its winner's phases; table: those rows of `phase_table`. At the right, who and how long."""
     once = table.drop_duplicates("label")
     notes = [
-        f"{row.algorithm}, {seconds(row.whole)}, stepping takes {ratio(row.slowdown)}"
+        f"{row.algorithm}, {seconds(row.whole)}, marks {ratio(row.slowdown)}, sum {percent(row.off)}"
         for row in once.itertuples(index=False)
     ]
-    rough = set(once.loc[once["slowdown"] > ROUGH, "label"])
-    return _bars(table.rename(columns={"label": "row"}), list(once["label"]), notes, rough, title)
+    return _bars(table.rename(columns={"label": "row"}), list(once["label"]), notes, title)
 
 
-def _bars(
-    parts: pd.DataFrame, order: list[str], notes: list[str], rough: set[str], title: str, mean: str = ""
-) -> alt.LayerChart:
-    """A bar a row, cut into parts: columns row, phase, share. notes: text beside each row; rough: rows drawn pale."""
+def _bars(parts: pd.DataFrame, order: list[str], notes: list[str], title: str, mean: str = "") -> alt.LayerChart:
+    """A bar a row, cut into parts: columns row, phase, share. notes: text beside each row."""
     parts = parts[["row", "phase", "share"]].copy()
     parts["end"] = parts.groupby("row")["share"].cumsum()
     parts["begin"] = parts["end"] - parts["share"]
     parts["middle"] = (parts["begin"] + parts["end"]) / 2
     parts["text"] = [percent(value) if value > 0.07 else "" for value in parts["share"]]
-    parts["solid"] = [PALE if row in rough else 1.0 for row in parts["row"]]
     phases = list(dict.fromkeys(parts["phase"]))
     scale = alt.Scale(domain=phases, range=[COLOURS.get(phase, MUTED) for phase in phases])
     legend = alt.Legend(title=None, orient="bottom", symbolType="square", columns=7)
@@ -103,7 +98,6 @@ def _bars(
             x2=alt.X2("end:Q"),
             y=y,
             color=alt.Color("phase:N", scale=scale, legend=legend),
-            opacity=alt.Opacity("solid:Q", scale=None),
         ),
         bars.mark_text(color="#000001", stroke="#ffffff", strokeWidth=2.5, strokeJoin="round", fontSize=11).encode(
             x=alt.X("middle:Q"), y=y, text=alt.Text("text:N")
@@ -111,8 +105,8 @@ def _bars(
         bars.mark_text(color="#000001", fontSize=11).encode(x=alt.X("middle:Q"), y=y, text=alt.Text("text:N")),
         right(pd.DataFrame({"row": order, "text": notes}), y, WIDTH),
         title=title,
-        subtitle="a variant that runs step by step on one thread; right: its time over an ordinary call's, "
-        f"pale above {ratio(ROUGH)}",
+        subtitle="of code compiled with marks between the phases, on one thread; right: its time over an ordinary "
+        "call's, and what the sum of the phases misses of it",
         width=WIDTH,
         height=ROW * len(order),
     )

@@ -55,9 +55,9 @@ SECTIONS = {
     ),
     "phases": (
         "Phases",
-        "Where the time of a call goes, of the algorithms that run in steps: timed in a variant that takes one step at "
-        "a time, on one thread. Ordinary runs fuse steps or run blocks through all of them, which is what stepping "
-        "slows down.",
+        "Where the time of a call goes, on one thread: a counter of cycles is read where one phase ends and the next "
+        "begins, in a variant compiled for that; ordinary runs have no such marks. The call itself is Python's time, "
+        "beside the kernels. Off: what the sum of the phases misses of the variant's own time.",
     ),
     "scaling": (
         "Threads",
