@@ -13,12 +13,13 @@ from convbench.data import arrays
 from convbench.driver import kernel
 from convbench.kernels.jit import njit
 from convbench.kernels.simd import VECTOR_BYTES
-from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points
+from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points, strided
 from convbench.kernels.winograd_code import invert_tile, sized, split_line, transform_tiles
 from convbench.machine import SHIPPED
 from convbench.spec import ConvSpec
 
 SIZES = [(m, r) for m in range(1, 8) for r in range(1, 6)]
+STRIDED = [(m, r, stride) for m in (1, 2, 3) for r in (1, 2, 3, 5) for stride in (2, 3) if stride <= r or m == 1]
 
 
 class Exact:
@@ -57,9 +58,18 @@ def test_transform_is_the_fir_filter_exactly(m, r):
             assert times(f.AT, products) == [Fraction(i + j == k) for i in range(m)]
 
 
-@pytest.mark.parametrize(("m", "r"), SIZES)
-def test_straight_line_code_is_the_matrix_exactly(m, r):
-    f = cook_toom(m, r)
+@pytest.mark.parametrize(("m", "r", "stride"), STRIDED)
+def test_strided_transform_is_the_strided_filter_exactly(m, r, stride):
+    f = strided(m, r, stride)
+    for j, g in enumerate(basis(r)):
+        for k, d in enumerate(basis(f.alpha)):
+            products = [u * v for u, v in zip(times(f.G, g), times(f.BT, d), strict=True)]
+            assert times(f.AT, products) == [Fraction(stride * i + j == k) for i in range(m)]
+
+
+@pytest.mark.parametrize(("m", "r", "stride"), [(m, r, 1) for m, r in SIZES] + STRIDED)
+def test_straight_line_code_is_the_matrix_exactly(m, r, stride):
+    f = strided(m, r, stride)
     for e in basis(f.alpha):
         assert input_transform(f, e, Exact) == times(f.BT, e)
         assert output_transform(f, e, Exact) == times(f.AT, e)
@@ -70,6 +80,8 @@ def test_points_must_be_different_and_enough():
         cook_toom(2, 3, (Fraction(0), Fraction(1), Fraction(1)))
     with pytest.raises(ValueError, match="takes 5 different finite points"):
         cook_toom(4, 3, (Fraction(0),))
+    with pytest.raises(ValueError, match="skips inputs"):
+        strided(2, 2, 3)
 
 
 def both(apply, f, tile, on):
@@ -115,8 +127,7 @@ def test_points_beat_their_neighbours():
 def test_amplification_is_that_of_independent_errors():
     """Perturb each product by an independent relative error: the worst output's rms error is κ times as large."""
     rng = np.random.default_rng(0)
-    for m in (2, 4, 6):
-        f = cook_toom(m, 3)
+    for f in (*(cook_toom(m, 3) for m in (2, 4, 6)), strided(2, 3, 2)):
         AT, G, BT = (np.array(matrix, float) for matrix in (f.AT, f.G, f.BT))
         products = (G @ rng.standard_normal((3, 100_000))) * (BT @ rng.standard_normal((f.alpha, 100_000)))
         errors = AT @ (products * rng.standard_normal(products.shape))
@@ -131,11 +142,12 @@ def test_every_size_has_its_points():
 @njit
 def split_and_transform(rows, columns, lines, reach, count, split, element, v, step):
     """Lines (rows, length) of a run of strips of ``count`` tiles each: split, then transformed."""
-    m_h, alpha_w, lanes = len(rows[0]), len(columns[0]) + len(columns[1]) - 1, step
+    step_h, step_w, lanes = len(rows[0]) * len(rows[2]), len(columns[0]) * len(columns[2]), step
+    alpha_w = step_w + len(columns[1]) - len(columns[2])
     for row in range(lines.shape[0]):
-        at = row % m_h * alpha_w * element + row // m_h * count
-        for t in range(0, count + (alpha_w - 1) // len(columns[0]), lanes):
-            j = len(columns[0]) * t
+        at = row % step_h * alpha_w * element + row // step_h * count
+        for t in range(0, count + (alpha_w - 1) // step_w, lanes):
+            j = step_w * t
             split_line(columns, lines.reshape(lines.size), row * lines.shape[1] + j, 1, 0, max(0, reach - j), 0, split,
                        at, element, t, count)  # fmt: skip
     transform_tiles(rows, columns, split, 0, element, count, v, 0, step)
@@ -146,22 +158,22 @@ def invert_once(rows, columns, products, step, pixels, row_step):
     invert_tile(rows, columns, products, 0, step, pixels, 0, row_step)
 
 
-@pytest.mark.parametrize(("m", "r"), [(2, 4), (3, 2), (4, 3), (1, 1)])
-def test_vector_code_is_the_matrices(m, r):
+@pytest.mark.parametrize(("m", "r", "stride"), [(2, 4, 1), (3, 2, 1), (4, 3, 1), (1, 1, 1), (2, 3, 2), (1, 1, 2)])
+def test_vector_code_is_the_matrices(m, r, stride):
     """Any F(m, r), different in the two dimensions: one tile a lane going in, one channel a lane coming out."""
-    down, across, lanes = cook_toom(3, 2), cook_toom(m, r), VECTOR_BYTES // 8
-    sizes = sized(down.m, down.r), sized(across.m, across.r)
+    down, across, lanes = strided(3, 2, stride), strided(m, r, stride), VECTOR_BYTES // 8
+    sizes = sized(down.m, down.r, stride), sized(across.m, across.r, stride)
     (B_h, A_h), (B_w, A_w) = (([np.array(matrix, float) for matrix in (f.BT, f.AT)]) for f in (down, across))
     rng = np.random.default_rng(0)
     strips, count = 2, max(1, lanes // 2)
-    lines = rng.standard_normal((down.m * strips + down.r - 1, m * count + r - 1))
+    lines = rng.standard_normal(tuple(f.step * n + f.r - stride for f, n in ((down, strips), (across, count))))
     v = np.full((down.alpha, across.alpha, lanes), np.nan)
-    element = (strips + (down.alpha - 1) // down.m) * count + lanes
-    split = np.full(down.m * across.alpha * element, np.nan)
+    element = (strips + (down.alpha - 1) // down.step) * count + lanes
+    split = np.full(down.step * across.alpha * element, np.nan)
     split_and_transform(*sizes, lines, lines.shape[1], count, split, element, v.reshape(-1), lanes)
     for strip in range(min(strips, lanes // count)):
         for t in range(count):
-            tile = lines[down.m * strip :, m * t :][: down.alpha, : across.alpha]
+            tile = lines[down.step * strip :, across.step * t :][: down.alpha, : across.alpha]
             np.testing.assert_allclose(v[..., strip * count + t], B_h @ tile @ B_w.T, atol=1e-12)
 
     products = rng.standard_normal(v.shape)

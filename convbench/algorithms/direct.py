@@ -13,6 +13,7 @@ Memory: one strip and its partial sums a thread; ``workspace_limit`` shortens th
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,16 @@ from convbench.algorithm import Algorithm, default_prepare_cost, phases
 from convbench.algorithms import depthwise as stencils
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
-from convbench.kernels import strip_products
+from convbench.kernels import strip_plans, strip_products
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.pixel_tiles import TILES
-from convbench.kernels.strip_products import StripPlan, pack_weights, plan_strips, scratch_parts
+from convbench.kernels.strip_plans import StripPlan, plan_strips, scratch_parts
+from convbench.kernels.strip_products import pack_weights
 from convbench.kernels.ticks import OFF
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
 
-EFFICIENCY = 0.8  # of peak inside tiles
+EFFICIENCY = 0.9  # of peak inside tiles
 TILE_SECONDS = 8e-8  # what a tile costs beside its products: its first and its last lines
 
 Plan = StripPlan | StencilPlan
@@ -57,7 +59,7 @@ def run(plan, x, state, bias, y, work, ticks=OFF):
 
 def executed_flop(plan: Plan) -> float:
     if isinstance(plan, StripPlan):
-        return strip_products.executed_flop(plan)
+        return strip_plans.executed_flop(plan)
     return depthwise.executed_flop(plan)
 
 
@@ -70,10 +72,11 @@ def cost(plan: Plan, machine: Machine) -> float:
         return depthwise.cost(plan, machine)
     spec = plan.spec
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
-    panels, tiles = strip_products.packed_bytes(plan), strip_products.tile_count(plan)
-    packing = 2 * panels / (machine.l2_bandwidth * plan.threads)
-    moved = machine.byte_time(spec.min_bytes, plan.threads)
-    return machine.call_overhead + compute + packing + tiles * TILE_SECONDS / plan.threads + moved
+    filters = machine.byte_time(prod(spec.weight_shape) * spec.itemsize, plan.threads)  # read while others are used
+    packing = 2 * strip_plans.packed_bytes(plan) / (machine.l2_bandwidth * plan.threads)
+    moved = machine.byte_time(spec.min_bytes, plan.threads) - filters
+    tiles = strip_plans.tile_count(plan) * TILE_SECONDS / plan.threads
+    return machine.call_overhead + max(compute, filters) + min(compute, filters) / 2 + packing + tiles + moved
 
 
 direct = Algorithm(

@@ -5,7 +5,8 @@
 for every tile of m × m outputs (Lavin & Gray, arXiv:1509.09308, §4.1; transforms from ``kernels/winograd.py``). With
 ξ = one of the (m + r − 1)² elements of a transformed tile, the sums over c are matrix products tiles × C/G × K, one
 a ξ. Filters of size r along one dimension only are F(m, r) along it, so 1-D is covered; a dilated filter is a dense one
-on each of d_h·d_w phase images, which the gather addresses directly; groups are independent problems.
+on each of d_h·d_w phase images, which the gather addresses directly; a stride adds up phases of the image in tiles of
+s·(m − 1) + r inputs (``kernels/winograd.py``); groups are independent problems.
 
 Blocks of tiles pass through all three phases while they stay in cache (Gelashvili, Shavit & Zlateski 2019,
 arXiv:1912.02165): V (ξ, C/G, tiles) ← Bᵀ d B, M (panel, ξ, tiles, NR) ← V · U by ``brgemm``,
@@ -28,7 +29,7 @@ from convbench.kernels.packing import pack_panels
 from convbench.kernels.panels import operand_or_empty, panel_count
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import OFF
-from convbench.kernels.winograd import Transform, cook_toom, transform_flop
+from convbench.kernels.winograd import Transform, strided, transform_flop
 from convbench.kernels.winograd_code import Size, sized
 from convbench.kernels.winograd_tiles import Grid, convolve_tiles, transform_filters
 from convbench.machine import Machine
@@ -39,6 +40,7 @@ RESIDENT = 5 << 17  # bytes of V that stay in L2 beside a panel of U and M …
 FEWEST, MOST = 28, 42  # … if as many tiles as pay for reading U once a block fit …
 LARGEST = 3 << 18  # … into this. Otherwise V, M and U stream, each ξ for all panels at once, and blocks are larger:
 STREAMED = 112
+LARGEST_TILE = 8  # inputs of a tile along a dimension: longer ones gain less than their transforms take
 MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY, FILTER_EFFICIENCY = 0.85, 0.2, 0.35  # of peak
 LINE_SECONDS = 2e-8  # to split or write one row of a block in one channel, beyond its bytes
 
@@ -61,14 +63,24 @@ class Plan(NamedTuple):
         return self.rows.alpha * self.columns.alpha
 
 
-def supported(r: int, spec: ConvSpec) -> str | None:
+def supported(m: int, r: int, spec: ConvSpec) -> str | None:
     if spec.ndim > 2:
         return f"it transforms one or two spatial dimensions, not {spec.ndim}"
-    if set(spec.stride) != {1}:
-        return "neighbouring outputs share no transformed products unless the stride is 1"
+    if max(spec.stride) > 1 and max(spec.dilation) > 1:
+        return "it splits the image into phases for a stride or for a dilation, not for both"
     if not set(spec.filter) <= {1, r} or r not in spec.filter:
         return f"the transform is for filters of size {r} (or 1 along one dimension), not {spec.filter}"
+    if any(taps > 1 and stride >= taps for taps, stride in zip(spec.filter, spec.stride, strict=True)):
+        return f"neighbouring outputs share no input where stride {spec.stride} takes a whole filter {spec.filter}"
+    tile = max(transform_of(m, taps, stride).alpha for taps, stride in zip(spec.filter, spec.stride, strict=True))
+    if tile > LARGEST_TILE:
+        return f"at stride {max(spec.stride)} its tiles are {tile} inputs long; at most {LARGEST_TILE} pay"
     return None
+
+
+def transform_of(m: int, taps: int, stride: int) -> Transform:
+    """Of one dimension: outputs are tiled where there is more than one tap."""
+    return strided(m if taps > 1 else 1, taps, stride)
 
 
 def work_part(plan: Plan) -> Part:
@@ -79,10 +91,10 @@ def workspace(plan: Plan) -> int:
     return scratch_bytes([work_part(plan)])
 
 
-def planned(m: int, r: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
+def planned(m: int, spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     """Blocks of FEWEST to MOST tiles; smaller ones where the workspace allows no more."""
     lifted = lift(spec, 2)
-    rows, columns = (cook_toom(m, r) if taps == r else cook_toom(1, 1) for taps in lifted.filter)
+    rows, columns = (transform_of(m, *of) for of in zip(lifted.filter, lifted.stride, strict=True))
     tile_bytes = rows.alpha * columns.alpha * lifted.weight_shape[1] * spec.itemsize
     tiles, panels = max(FEWEST, min(MOST, RESIDENT // tile_bytes)), 1
     streamed = Grid.of(lifted, rows, columns, STREAMED, 1)
@@ -91,11 +103,11 @@ def planned(m: int, r: int, spec: ConvSpec, threads: int, workspace_limit: int |
         tiles, panels = STREAMED, -(-panel_count(spec) // -(-threads // blocks))
     while True:
         grid = Grid.of(lifted, rows, columns, tiles, panels)
-        sizes = sized(rows.m, rows.r), sized(columns.m, columns.r), grid.record()
+        down, over = (sized(f.m, f.r, f.stride) for f in (rows, columns))
         shares = -(-panel_count(spec) // grid.panels)
         shapes = lifted.input_shape, lifted.output_shape
         units = spec.groups * grid.blocks * shares
-        plan = Plan(spec, threads, lifted, rows, columns, grid, sizes, shares, units, shapes)
+        plan = Plan(spec, threads, lifted, rows, columns, grid, (down, over, grid.record()), shares, units, shapes)
         if workspace_limit is None or workspace(plan) <= workspace_limit:
             return plan
         if tiles == panels == 1:
@@ -173,8 +185,9 @@ def cost(plan: Plan, machine: Machine) -> float:
     multiply = machine.flop_time(product, spec, plan.threads, MULTIPLY_EFFICIENCY)
     read = machine.byte_time(filters, plan.threads) * grid.blocks
     transformed = plan.products * grid.strips * grid.columns * (spec.C + outputs) * spec.itemsize
-    overlap = (plan.rows.r - 1) / grid.block_strips
-    lines = grid.strips * (plan.rows.m + overlap) * spec.C * grid.columns / min(grid.tile_columns, grid.block_columns)
+    overlap = (plan.rows.r - plan.rows.stride) / grid.block_strips
+    across = grid.columns / min(grid.tile_columns, grid.block_columns)
+    lines = grid.strips * (plan.rows.step + overlap) * spec.C * across
     return (
         machine.call_overhead
         + max(multiply, read)
@@ -201,8 +214,8 @@ def winograd(m: int, r: int) -> Algorithm:
     return Algorithm(
         name=f"winograd_{m}x{m}_{r}x{r}",
         run=phases(run, "transform", "multiply", "inverse"),
-        supports=lambda spec: supported(r, spec),
-        plan=lambda spec, threads, workspace_limit: planned(m, r, spec, threads, workspace_limit),
+        supports=lambda spec: supported(m, r, spec),
+        plan=lambda spec, threads, workspace_limit: planned(m, spec, threads, workspace_limit),
         prepare=prepare,
         workspace=workspace,
         error=error,

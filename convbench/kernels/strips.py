@@ -5,7 +5,8 @@
 for the strip of output positions (o, p …, q …); x̂ is the zero-padded input. Rows and columns are split by stride
 phase (f_h, f_w), so that output pixel i = ρ·pitch + column finds tap (t, r, s) of channel c at offset(c, t, r, s) + i
 whatever stride and dilation: unit stride in the lanes of ``kernels/pixel_tiles.py``. The panel stays in cache; padding
-is settled here once, and no inner loop branches on it.
+is settled here once, and no inner loop branches on it. Rows lie as close as they can: where a row ends in padding and
+the next begins with it, the same zeros serve both (3×3 with padding 1: pitch = columns + 1).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import ALIGNMENT
+from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.simd import INDEX, Vectors, index, pointer
 from convbench.spec import ConvSpec
 
@@ -42,7 +43,8 @@ class Strip(NamedTuple):
     rows: int  # output rows of a strip
     cols: int  # output columns of a strip
     height: int  # rows of one phase
-    pitch: int  # elements of one phase's row
+    pitch: int  # elements from one row of a phase to the next
+    phase: int  # elements from one phase to the next: whole lines, so that taps without a shift are read aligned
     plane: int  # elements from one channel to the next
 
     @property
@@ -56,33 +58,74 @@ class Strip(NamedTuple):
         return self.pixels // 2 + self.rows + 3  # vectors have two lanes or more
 
     @property
+    def panel(self) -> int:
+        """Elements of a whole panel."""
+        return self.channels * self.plane
+
+    @property
     def total(self) -> int:
         """Strips that cover the output of one image and group."""
         O, P, Q = self.output
         return O * -(-P // self.rows) * -(-Q // self.cols)
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """(pixels, how many) of them: the last row and column of strips may be smaller."""
+        (O, P, Q), pitch = self.output, self.pitch
+        rows, cols = ([(size, n // size), (n % size, n % size > 0)] for n, size in ((P, self.rows), (Q, self.cols)))
+        return [((r - 1) * pitch + c, O * i * j) for r, i in rows for c, j in cols if i and j]
 
 
 def strip_of(spec: ConvSpec, rows: int, cols: int) -> Strip:
     """Strips of rows × cols outputs of a lifted problem."""
     (_, sh, sw), (dd, dh, dw), (slices, R, S) = spec.stride, spec.dilation, spec.filter
     phases_h, phases_w = (max(k * d % s for k in range(n)) + 1 for n, d, s in ((R, dh, sh), (S, dw, sw)))
-    height, pitch = rows + (R - 1) * dh // sh, cols + (S - 1) * dw // sw
+    height, (pitch, longest) = rows + (R - 1) * dh // sh, _row(spec, cols)
     line = ALIGNMENT // spec.itemsize
-    lines = -(-slices * phases_h * phases_w * height * pitch // line)
+    phase = round_up(height * pitch + longest - pitch, line)
+    lines = slices * phases_h * phases_w * phase // line
     return Strip(
         image=spec.spatial, output=spec.output_spatial, stride=spec.stride,
         before=tuple(before for before, _ in spec.padding), channels=spec.weight_shape[1], depth_step=dd,
         slices=slices, phases_h=phases_h, phases_w=phases_w, rows=rows, cols=cols, height=height, pitch=pitch,
-        plane=(lines | 1) * line,  # an odd number of lines: channels spread over the cache's sets
+        phase=phase, plane=spread(lines) * line,
     )  # fmt: skip
+
+
+def spread(lines: int) -> int:
+    """At least so many lines, such that those that a tile reads of some channels spread over the sets of L1.
+
+    An odd number, and a long way from the next multiple of the 64 sets, where neighbours would share theirs.
+    """
+    lines |= 1
+    while lines > 64 and not 5 <= lines % 64 <= 59:
+        lines += 2
+    return lines
+
+
+def _row(spec: ConvSpec, cols: int) -> tuple[int, int]:
+    """The pitch of rows that ``cols`` outputs read, and the elements of the longest phase's row: pitch or more.
+
+    Element i of phase f is column i·s_w + f, padding included. The last ``shared`` elements of a row that reach into
+    the next are zeros behind the image, and the next row's first ones are zeros before it.
+    """
+    stride, (before, _), W = spec.stride[2], spec.padding[2], spec.spatial[2]
+    pitch = longest = cols
+    for f in range(stride):
+        taps = [s * spec.dilation[2] // stride for s in range(spec.filter[2]) if s * spec.dilation[2] % stride == f]
+        if taps:
+            length = cols + max(taps)
+            ahead, behind = max(0, -((f - before) // stride)), length + (f - before - W) // stride
+            shared = max(0, min(ahead, behind)) if cols == spec.output_spatial[2] else 0
+            pitch, longest = max(pitch, length - shared), max(longest, length)
+    return pitch, longest
 
 
 def strip_offsets(spec: ConvSpec, strip: Strip, channels: int) -> np.ndarray:
     """int64 (channels · T·R·S,): where the strip's first output finds each term, taps fastest."""
     (_, sh, sw), (_, dh, dw), (T, R, S) = spec.stride, spec.dilation, spec.filter
     taps = [
-        (((t * strip.phases_h + r * dh % sh) * strip.phases_w + s * dw % sw) * strip.height + r * dh // sh)
-        * strip.pitch + s * dw // sw
+        ((t * strip.phases_h + r * dh % sh) * strip.phases_w + s * dw % sw) * strip.phase + r * dh // sh * strip.pitch
+        + s * dw // sw
         for t in range(T) for r in range(R) for s in range(S)
     ]  # fmt: skip
     return (np.arange(channels)[:, None] * strip.plane + np.array(taps)).reshape(-1).astype(np.int64)
@@ -97,7 +140,7 @@ def numbers(strip: Strip) -> np.ndarray:
 def unpacked(n):
     """The Strip that :func:`numbers` packed."""
     return Strip((n[0], n[1], n[2]), (n[3], n[4], n[5]), (n[6], n[7], n[8]), (n[9], n[10], n[11]), n[12], n[13], n[14],
-                 n[15], n[16], n[17], n[18], n[19], n[20], n[21])  # fmt: skip
+                 n[15], n[16], n[17], n[18], n[19], n[20], n[21], n[22])  # fmt: skip
 
 
 def _columns(builder, lanes, source, target, rows, width, x_step, stride, out_step, x_plane, plane, channels):
@@ -148,6 +191,8 @@ def _split_rows(
                 vectors.load(row, index(v * lanes), vectors.inside(builder.add(first, index(v * lanes)), extent))
                 for v in range(many)
             ]
+            for v in range(many):  # the same row of the next channel
+                vectors.prefetch(builder.gep(row, [builder.add(args[13], index(v * lanes))]))
             stored = vectors.inside(j, out_step_)
             for f, value in enumerate(by_phase(run)):
                 with builder.if_then(builder.icmp_signed(">", phases_, index(f)), likely=True):
@@ -208,7 +253,7 @@ def pack_strip(x, channel, o, p, q, rows, strip, panel):
     _, sh, sw = strip.stride
     width = strip.pitch
     height = rows + strip.height - strip.rows
-    phase = strip.height * strip.pitch
+    phase = strip.phase
     left = q * sw - strip.before[2]
     low, high = max(-FAR, -left), min(FAR, W - left)
     used = strip.slices * strip.phases_h * strip.phases_w * phase
@@ -226,7 +271,7 @@ def pack_strip(x, channel, o, p, q, rows, strip, panel):
                 begin = end = height
             for f in range(strip.phases_w):
                 _clear(panel, at + f * phase, begin * width, plane, some)
-                _clear(panel, at + f * phase + end * width, (height - end) * width, plane, some)
+                _clear(panel, at + f * phase + end * width, phase - (strip.height - height + end) * width, plane, some)
             x_at, to, inside = ((channel * D + d) * H + top + begin * sh) * W + left, at + begin * width, end - begin
             if sw == 1:
                 _split_rows(1, x, x_at, x_step, low, high, panel, to, width, phase, strip.phases_w, inside, x_plane,

@@ -9,6 +9,12 @@ It is the transpose of multiplying polynomials of m and r coefficients by evalua
 (Winograd 1980; names and order as in wincnn): Aᵀ and G hold powers of the points, Bᵀ the Lagrange numerators, G also
 their denominators. Every coefficient is a ``Fraction`` until code is emitted, and the functions that emit vector
 instructions are the ones that ``tests/test_winograd.py`` runs on exact numbers.
+
+At stride s the output is a sum over phases b < s of the input, each with a filter of its own (:func:`strided`)::
+
+    y_i = Σ_j g_j · d_{s·i+j} = Σ_b Σ_u g_{s·u+b} · d_{s·(i+u)+b}
+
+so F(m, r) takes α = s·(m − 1) + r products of as many inputs, and tiles begin s·m inputs apart.
 """
 
 from __future__ import annotations
@@ -16,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
+from itertools import accumulate, chain
 from math import prod, sqrt
 from typing import Any, Protocol, TypeVar
 
@@ -48,18 +55,24 @@ def points(m: int, r: int) -> Row:
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """F(m, r): its points and the exact matrices Aᵀ (m, α), G (α, r) and Bᵀ (α, α)."""
+    """F(m, r): the exact matrices Aᵀ (m, α), G (α, r) and Bᵀ (α, α); ``phases`` whose sum it is at another stride."""
 
     m: int
     r: int
-    points: Row
     AT: Matrix
     G: Matrix
     BT: Matrix
+    stride: int = 1
+    phases: tuple[Transform, ...] = ()
 
     @property
     def alpha(self) -> int:
-        return self.m + self.r - 1
+        return self.stride * (self.m - 1) + self.r
+
+    @property
+    def step(self) -> int:
+        """Inputs from one tile to the next."""
+        return self.stride * self.m
 
     @cached_property
     def amplification(self) -> float:
@@ -79,7 +92,11 @@ def cook_toom(m: int, r: int, finite: Row | None = None) -> Transform:
 
     Row ξ of Bᵀ holds the coefficients of Π_{l≠ξ}(x − a_l), the last one those of Π_l(x − a_l); G_ξ = (a_ξ^j)/f_ξ
     with f_ξ = Π_{l≠ξ}(a_ξ − a_l); column ξ of Aᵀ is (a_ξ^i). ValueError for repeated points or a wrong number.
+    One tap has no products to save: F(m, 1) is the identity.
     """
+    if r == 1:
+        one = tuple(tuple(Fraction(i == j) for j in range(m)) for i in range(m))
+        return Transform(m, 1, AT=one, G=((Fraction(1),),) * m, BT=one)
     a = points(m, r) if finite is None else finite
     if len(a) != m + r - 2 or len(set(a)) != len(a):
         raise ValueError(f"F({m}, {r}) takes {m + r - 2} different finite points, not {tuple(map(str, a))}")
@@ -90,12 +107,38 @@ def cook_toom(m: int, r: int, finite: Row | None = None) -> Transform:
     return Transform(
         m,
         r,
-        a,
         AT=tuple((*(p**i for p in a), at_infinity * (i == m - 1)) for i in range(m)),
         G=(*(tuple(p**j / f for j in range(r)) for p, f in zip(a, scale, strict=True)),
            tuple(at_infinity * (j == r - 1) for j in range(r))),
         BT=tuple((*c, *[Fraction(0)] * (m + r - 1 - len(c))) for c in numerators),
     )  # fmt: skip
+
+
+@cache
+def strided(m: int, r: int, stride: int) -> Transform:
+    """F(m, r) at a stride ≤ r, unless m = 1: the products of its phases F(m, ⌈(r − b) / stride⌉) behind each other."""
+    if stride == 1:
+        return cook_toom(m, r)
+    if stride > r and m > 1:
+        raise ValueError(f"F({m}, {r}) skips inputs at stride {stride}")
+    phases = tuple(cook_toom(m, -(-(r - b) // stride)) for b in range(min(stride, r)))
+
+    def apart(row: Row, b: int, size: int) -> Row:
+        """Coefficients of a phase, where its taps and inputs lie."""
+        spread = [Fraction(0)] * size
+        spread[b::stride] = row
+        return tuple(spread)
+
+    alpha = stride * (m - 1) + r
+    return Transform(
+        m,
+        r,
+        AT=tuple(tuple(chain(*(f.AT[i] for f in phases))) for i in range(m)),
+        G=tuple(apart(row, b, r) for b, f in enumerate(phases) for row in f.G),
+        BT=tuple(apart(row, b, alpha) for b, f in enumerate(phases) for row in f.BT),
+        stride=stride,
+        phases=phases,
+    )
 
 
 def _monic(roots: Row) -> Row:
@@ -120,6 +163,9 @@ class Arithmetic(Protocol[Value]):
 
 def input_transform(transform: Transform, d: Sequence[Value], on: Arithmetic[Value]) -> list[Value]:
     """Bᵀ d. Rows of points ±a are even ± a·odd, so that a pair of rows costs little more than one."""
+    if transform.phases:
+        inputs = [d[b :: transform.stride] for b in range(len(transform.phases))]
+        return list(chain(*(input_transform(f, some, on) for f, some in zip(transform.phases, inputs, strict=True))))
     result = []
     for x, mirrored in _mirrored(transform.BT):
         first = transform.BT[x]
@@ -135,6 +181,13 @@ def input_transform(transform: Transform, d: Sequence[Value], on: Arithmetic[Val
 
 def output_transform(transform: Transform, products: Sequence[Value], on: Arithmetic[Value]) -> list[Value]:
     """Aᵀ M. Columns of points ±a differ only in sign: even rows read the pair's sum, odd rows its difference."""
+    if transform.phases:
+        ends = list(accumulate(f.alpha for f in transform.phases))
+        sums = [
+            output_transform(f, products[end - f.alpha : end], on)
+            for f, end in zip(transform.phases, ends, strict=True)
+        ]
+        return [reduce(on.add, outputs) for outputs in zip(*sums, strict=True)]
     groups = _mirrored(tuple(zip(*transform.AT, strict=True)))
     halves = [
         [join(products[x], products[x + 1]) if mirrored else products[x] for x, mirrored in groups]

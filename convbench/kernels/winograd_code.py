@@ -15,19 +15,19 @@ from numba import types
 from numba.extending import intrinsic
 
 from convbench.kernels.simd import Vectors, index, pointer
-from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform
+from convbench.kernels.winograd import Transform, input_transform, output_transform, strided
 
-Size = tuple[tuple[int, ...], tuple[int, ...]]
+Size = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 Tile = list[list[ir.Value]]
 
 
-def sized(m: int, r: int) -> Size:
-    """F(m, r) as a value whose type says m and r: a tuple of m zeros and a tuple of r."""
-    return (0,) * m, (0,) * r
+def sized(m: int, r: int, stride: int = 1) -> Size:
+    """F(m, r) at a stride as a value whose type says all three: tuples of m, r and ``stride`` zeros."""
+    return (0,) * m, (0,) * r, (0,) * stride
 
 
 def _transform(size: Any) -> Transform:
-    return cook_toom(size[0].count, size[1].count)
+    return strided(*(part.count for part in size))
 
 
 class VectorArithmetic:
@@ -70,14 +70,15 @@ def _walk(builder: ir.IRBuilder, start: ir.Value, step: ir.Value, count: int) ->
 
 @intrinsic
 def split_line(typingctx, columns, line, start, apart, low, high, ahead, split, at, step, first, count):
-    """split[at + k·step + t] = line[start + (m·(t − first) + k)·apart] for k < α, F(m, r) = ``columns``.
+    """split[at + k·step + t] = line[start + (m·(t − first) + k)·apart] for k < α, with m and α of F = ``columns``.
 
-    Written where 0 ≤ t < ``count`` and first ≤ t + ⌊k / m⌋ < first + L: element k ≥ m of a tile is element k − m of its
-    neighbour, so m vectors are shuffled apart and stored again, a lane to the left. Elements line[start + j·apart] with
-    j < low or j ≥ high are zero and are not read. What lies ``ahead`` elements behind is fetched into L1.
+    m, here, are the inputs from one tile to the next. Written where 0 ≤ t < ``count`` and
+    first ≤ t + ⌊k / m⌋ < first + L: element k ≥ m of a tile is element k − m of its neighbour, so m vectors are
+    shuffled apart and stored again, a lane to the left. Elements line[start + j·apart] with j < low or j ≥ high are
+    zero and are not read; low ≤ high. What lies ``ahead`` elements behind is fetched into L1.
     """
     f = _transform(columns)
-    m = f.m
+    m = f.step
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, line.dtype)
@@ -85,7 +86,8 @@ def split_line(typingctx, columns, line, start, apart, low, high, ahead, split, 
         _, line_, start_, apart_, low_, high_, ahead_, split_, at_, step_, first_, count_ = args
         source = pointer(context, builder, line, line_, start_)
         target = pointer(context, builder, split, split_, at_)
-        inside = vectors.masks(low_, high_, m)
+        extent = builder.sub(high_, low_)
+        inside = [vectors.inside(builder.sub(index(q * width), low_), extent) for q in range(m)]
         places = [builder.mul(apart_, index(q * width)) for q in range(m)]
         with builder.if_else(builder.icmp_signed("==", apart_, index(1)), likely=True) as (dense, dilated):
             with dense:
@@ -140,7 +142,7 @@ def _deal(vectors: Vectors, loaded: list[ir.Value]) -> list[ir.Value]:
 def transform_tiles(typingctx, rows, columns, split, start, element, across, v, at, step):
     """v[at + ξ·step + l] = (Bᵀ d B)_ξ of the tile in lane l, ξ = i·α_w + k: L tiles of a run, all lanes written.
 
-    d_ik = split[start + ((i mod m_h)·α_w + k)·element + ⌊i / m_h⌋·across + l].
+    d_ik = split[start + ((i mod m_h)·α_w + k)·element + ⌊i / m_h⌋·across + l], m_h rows from one tile to the next.
     """
     down, over = _transform(rows), _transform(columns)
 
@@ -151,9 +153,9 @@ def transform_tiles(typingctx, rows, columns, split, start, element, across, v, 
         target = pointer(context, builder, v, v_, at_)
 
         def row_values():
-            first = _walk(builder, source, builder.mul(element_, index(over.alpha)), down.m)
+            first = _walk(builder, source, builder.mul(element_, index(over.alpha)), down.step)
             for i in range(down.alpha):
-                row = builder.gep(first[i % down.m], [builder.mul(across_, index(i // down.m))])
+                row = builder.gep(first[i % down.step], [builder.mul(across_, index(i // down.step))])
                 yield [vectors.load(address, index(0)) for address in _walk(builder, row, element_, over.alpha)]
 
         tile = _nested(input_transform, down, over, row_values(), VectorArithmetic(vectors))

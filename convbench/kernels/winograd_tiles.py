@@ -31,7 +31,7 @@ class Grid(NamedTuple):
     """The tiles of a problem, how blocks divide them, and where a block lies in scratch. Steps are in elements.
 
     Scratch of one thread: V (ξ, C/G, tiles) with steps v_step and step; M (panel, ξ, tiles, NR) with step m_step
-    between ξ; then one channel's input, split by tile element (m_h, α_w, strips, columns), or a chunk's pixels.
+    between ξ; then one channel's input, split by tile element (s_h·m_h, α_w, strips, columns), or a chunk's pixels.
     """
 
     groups: int
@@ -73,9 +73,9 @@ class Grid(NamedTuple):
         v_step = channels * step + lanes  # room for an overhanging vector; ξ apart by no multiple of 4096 bytes
         m_step = block_strips * block_columns * panel_width(spec.np_dtype) + lanes
         run = min(block_strips, tile_rows), min(block_columns, tile_columns)
-        element = (run[0] + (rows.alpha - 1) // rows.m) * run[1] + lanes
+        element = (run[0] + (rows.alpha - 1) // rows.step) * run[1] + lanes
         pixel_row = round_up(max(CHUNK * columns.m, lanes), lanes) * lanes
-        split = rows.m * columns.alpha * element
+        split = rows.step * columns.alpha * element
         return cls(
             groups=spec.groups,
             channels=channels,
@@ -152,9 +152,9 @@ def transform_block(rows, columns, grid, group, block, x, v, split):
     """
     _, C, H, W = x.shape
     image = x.reshape(x.size)
-    m_h, r_h = len(rows[0]), len(rows[1])
-    m_w, r_w = len(columns[0]), len(columns[1])
-    alpha_w = m_w + r_w - 1
+    step_h, step_w = len(rows[0]) * len(rows[2]), len(columns[0]) * len(columns[2])
+    shared = len(rows[1]) - len(rows[2])  # input rows that a tile shares with the next; none if negative
+    alpha_w = step_w + len(columns[1]) - len(columns[2])
     first_strip, last_strip, first_column, last_column = block
     lanes = VECTOR_BYTES // x.itemsize
     for c in range(grid.channels):
@@ -169,15 +169,15 @@ def transform_block(rows, columns, grid, group, block, x, v, split):
             while column < last_column:
                 b, t_w = divmod(column, grid.tile_columns)
                 count = min(grid.tile_columns - t_w, last_column - column)
-                left = b + grid.dilation_w * m_w * t_w - grid.left
+                left = b + grid.dilation_w * step_w * t_w - grid.left
                 low = -(left // grid.dilation_w)
                 high = (W - 1 - left) // grid.dilation_w + 1
-                for row in range(m_h * run + r_h - 1):
-                    h = a + grid.dilation_h * (m_h * t_h + row) - grid.top
+                for row in range(step_h * run + shared):
+                    h = a + grid.dilation_h * (step_h * t_h + row) - grid.top
                     end = high if 0 <= h < H else low
-                    at = row % m_h * alpha_w * grid.element + row // m_h * count
-                    for t in range(0, count + (alpha_w - 1) // m_w, lanes):
-                        j = m_w * t
+                    at = row % step_h * alpha_w * grid.element + row // step_h * count
+                    for t in range(0, count + (alpha_w - 1) // step_w, lanes):
+                        j = step_w * t
                         start = (plane + h) * W + left + j * grid.dilation_w
                         split_line(columns, image, start, grid.dilation_w, low - j, max(low, end) - j, H * W, split, at,
                                    grid.element, t, count)  # fmt: skip
