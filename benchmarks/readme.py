@@ -35,13 +35,14 @@ def block(run: Path) -> str:
     facts = records.environment_of(run)
     at = run.resolve().relative_to(ROOT).as_posix()
     versions = ", ".join(f"{name} {facts[f'{name}_version']}" for name in ("python", "numba", "numpy", "scipy"))
+    suites = " ".join(f"`{suite}`" for suite in cells["suite"].drop_duplicates())
     rows = [
         (row.kind, row.problems, row.first, row.others, *map(ratio, (row.over_im2col, row.over_naive, row.over_peer)))
         for row in class_winners(winners).itertuples(index=False)
     ]
     return "\n".join(
         [
-            f"One run of the default suite: {facts['cpu_model_name']}, {count(int(facts['threads']), 'thread')}, "
+            f"One run of {suites}: {facts['cpu_model_name']}, {count(int(facts['threads']), 'thread')}, "
             f"{versions}; every number is from [{at}]({at}/report.md).",
             "",
             *(f"{sentence}\n" for sentence in answer(cells, winners)),
