@@ -96,8 +96,8 @@ class Algorithm:
     64-byte aligned uint8 buffer of ``workspace(plan)`` bytes with arbitrary content.
 
     quick(plan, state, bias) is None or ``call(x, y) -> bool``, for products that take less time than the driver's look
-    at their arrays: it does what run does and gives True, or gives False, nothing written, where x or y is not what run
-    takes or they share memory. For arguments of other types it may raise.
+    at their arrays: given arrays of the problem's dtype it does what run does and gives True, or gives False, nothing
+    written, where x or y is not what run takes or they share memory. For arrays of another type it may raise.
     """
 
     name: str

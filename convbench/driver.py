@@ -177,10 +177,10 @@ class Layer:
         """input (N, C, …) -> output (N, K, …), in ``out`` if given."""
         kernel = self.kernel
         quick = self._quick
-        if quick is not None:
+        if quick is not None and type(input) is np.ndarray and input.dtype is kernel._dtype:
             y = np.empty(kernel._output_shape, kernel._dtype) if out is None else out
             try:
-                if quick(input, y):
+                if type(y) is np.ndarray and y.dtype is kernel._dtype and quick(input, y):
                     return y
             except Exception:  # Numba's, of several kinds: it has no code for such arguments, which may be right
                 self._quick = None  # for it took long to say so

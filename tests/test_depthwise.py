@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from convbench.algorithm import Unsupported
+from convbench.algorithms.depthwise import plan
 from convbench.data import arrays
 from convbench.driver import kernel
+from convbench.kernels.plane_forms import form
+from convbench.reductions import lift
 from convbench.spec import ConvSpec
 from convbench.verify import check
 
@@ -130,6 +135,26 @@ def test_images_narrower_than_the_filter(width: int, filter: int) -> None:
 def test_padding_wider_than_the_image() -> None:
     verdict = check("depthwise", ConvSpec((1, 1, 3, 2), (1, 1, 2, 2), padding=40, stride=(1, 3)))
     assert verdict.ok, verdict
+
+
+@pytest.mark.parametrize("name", ["depthwise", "direct"])
+def test_a_slice_that_lies_in_the_padding_gives_the_bias_alone(name: str) -> None:
+    spec = ConvSpec((1, 2, 1, 8, 8), (2, 1, 1, 3, 3), stride=(3, 1, 1), padding=1, groups=2)
+    x, w = np.full(spec.input_shape, np.nan, np.float32), np.ones(spec.weight_shape, np.float32)
+    y = kernel(spec, name, threads=1)(x, w, np.array([2, 3], np.float32))
+    np.testing.assert_array_equal(y, np.broadcast_to(np.reshape([2, 3], (1, 2, 1, 1, 1)), y.shape))
+
+
+def test_code_does_not_grow_with_the_stride_of_rows() -> None:
+    forms = {form(lift(ConvSpec((1, 1, 9000, 5), (1, 1, 9, 3), stride=(s, 1)), 3)) for s in (9, 10, 4000)}
+    assert len(forms) == 1
+
+
+@pytest.mark.parametrize(
+    "far", [{"padding": ((0, 0), (1 << 32, 0)), "dilation": (1, 1 << 32)}, {"padding": (0, 1 << 30)}]
+)
+def test_columns_beyond_int32_are_not_read_in_place(far: dict[str, Any]) -> None:
+    assert plan(ConvSpec((1, 1, 3, 4), (1, 1, 1, 2), **far), 1, None).window is not None
 
 
 def test_more_than_one_input_channel_a_group_is_refused_with_the_number() -> None:

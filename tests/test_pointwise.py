@@ -201,6 +201,21 @@ def test_a_layer_of_one_pixel(text: str, dtype: str) -> None:
             assert np.array_equal(layer(alike), want)
 
 
+def test_a_layer_of_one_pixel_knows_byte_orders() -> None:
+    """Numba takes swapped arrays for those that it has met unaligned."""
+    spec = ConvSpec((1, 64, 1, 1), (16, 64, 1, 1))
+    x, w, _ = arrays(spec)
+    layer = kernel(spec, "pointwise", threads=1).prepare(w)
+    y = layer(x)
+    unaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(x.shape)
+    unaligned[...] = x
+    np.testing.assert_allclose(layer(unaligned), y, rtol=1e-5, atol=1e-5)
+    with pytest.raises(DTypeError, match=">f4"):
+        layer(x.astype(">f4"))
+    with pytest.raises(DTypeError, match=">f4"):
+        layer(x, out=np.empty(y.shape, ">f4"))
+
+
 def test_a_layer_of_one_pixel_refuses_what_the_driver_does() -> None:
     spec = ConvSpec.parse("mb1ic8ih1oc8oh1kh1")
     x, w, _ = (array.copy() for array in arrays(spec))

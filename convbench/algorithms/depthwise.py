@@ -45,7 +45,7 @@ from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
 EFFICIENCY = 0.75  # of peak in the taps of whole tiles
-LONGEST_ROW = 1 << 30  # columns are compared as int32 where an image is read in place
+FARTHEST = 1 << 30  # columns are compared as int32 where an image is read in place
 EARLY = 0.4  # of the time a copy takes: what lines fetched well before their use take to move
 TAP_SECONDS = 3e-10  # to move one tap to its place
 TILE_SECONDS = 2e-8  # what a tile costs beside its taps
@@ -95,7 +95,8 @@ def supports(spec: ConvSpec) -> str | None:
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
     in_place = Plan(spec, threads, lift(spec, 3), None)
-    suited = spec.ndim > 1 and spec.stride[-1] <= 2 and spec.spatial[-1] < LONGEST_ROW
+    farthest = spec.spatial[-1] + sum(spec.padding[-1]) + (spec.filter[-1] - 1) * spec.dilation[-1]
+    suited = spec.ndim > 1 and spec.stride[-1] <= 2 and farthest < FARTHEST
     if suited and (workspace_limit is None or workspace(in_place) <= workspace_limit):
         return in_place
     return replace(

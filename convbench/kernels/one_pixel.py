@@ -4,10 +4,11 @@ Contract::
 
     call(x, y) is True     y = w · x + bias was computed, by ``multiply_vector`` or ``multiply_rows``
     call(x, y) is False    nothing was: x is not (1, G·C, 1, …), y is not (1, G·K, 1, …), or they share memory
-    TypeError              x or y has another dtype or number of dimensions, is not C-contiguous, aligned, writable
+    TypeError              x or y has another number of dimensions, is not C-contiguous or not writable
 
-Numba finds out the types of the arguments in any case, and that is all there is to check but shapes and addresses. A
-product of a few thousand weights takes less time than the same checks take in Python.
+x and y have the product's dtype, which is the caller's to see: Numba may take one byte order for the other. It finds
+out the other properties of its arguments in any case, and all that is left to check are shapes and addresses. A product
+of a few thousand weights takes less time than the same checks take in Python.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ class Geometry(NamedTuple):
     A: int
     stride: int
     dilation: int
+    down: int  # rows of x from one of a chain to the next: B · dilation
     before: int  # padding
     left: int  # padding of columns
     S: int
@@ -62,7 +63,7 @@ class Form(NamedTuple):
     height: Count  # rows of a tile
     width: Count  # vectors of a tile
     stride: Count  # of columns, 1 or 2
-    B: Count
+    B: Count  # none where taps go by chains
     R: Count  # rows of a filter whose taps go row by row; none where they go by chains
     S: Count  # its columns
     chains: tuple[Count, ...]  # their lengths, longest first; none where taps go row by row
@@ -97,7 +98,7 @@ def apart(spec: ConvSpec) -> tuple[int, int]:
 
 def by_rows(spec: ConvSpec) -> bool:
     """Whether taps go row by row of the image rather than by chains: a small filter in two dimensions."""
-    two = spec.spatial[0] == spec.filter[0] == 1 == spec.output_spatial[0]
+    two = spec.spatial[0] == spec.filter[0] == spec.output_spatial[0] == 1 and spec.padding[0][0] == 0
     return two and max(spec.filter) <= LARGEST and apart(spec)[1] <= 2 and 1 in (spec.stride[2], spec.dilation[2])
 
 
@@ -107,8 +108,8 @@ def form(spec: ConvSpec) -> Form:
     short, rows = Q * spec.itemsize <= VECTOR_BYTES, by_rows(spec)
     high = WIDTH if short and rows and R <= SMALL and P > A * ROWS else 1
     return Form(
-        height=(0,) * (high * ROWS), width=(0,) * (1 if short else WIDTH), stride=(0,) * spec.stride[2], B=(0,) * B,
-        R=(0,) * R if rows else (), S=(0,) * S if rows else (),
+        height=(0,) * (high * ROWS), width=(0,) * (1 if short else WIDTH), stride=(0,) * spec.stride[2],
+        B=(0,) * B if rows else (), R=(0,) * R if rows else (), S=(0,) * S if rows else (),
         chains=() if rows else tuple((0,) * length for length in chains(spec)),
     )  # fmt: skip
 
@@ -128,16 +129,16 @@ def numbers(spec: ConvSpec, threads: int) -> np.ndarray:
     These are, of its first tap, the row relative to the output's own, and the first row of its slice. A plane's rows
     are cut into bands where there are too few planes for the threads.
     """
-    (D, H, W), (O, P, Q), (A, _) = spec.spatial, spec.output_spatial, apart(spec)
+    (D, H, W), (O, P, Q), (A, B) = spec.spatial, spec.output_spatial, apart(spec)
     planes, shares = max(1, spec.N * spec.K * O), 4 * threads if threads > 1 else 1
     rows = min(P, round_up(-(-P // -(-shares // planes)), A * len(form(spec).height)))
     found = chains(spec)
     ordered = [chain for some in found.values() for chain in some]
     g = Geometry(
         multiplier=spec.K // spec.C, outputs=spec.K, x_channel=D * H * W, H=H, W=W, O=O, P=P, Q=Q, A=A,
-        stride=spec.stride[1], dilation=spec.dilation[1], before=spec.padding[1][0], left=spec.padding[2][0],
-        S=spec.filter[2], column_step=spec.dilation[2], rows=rows, bands=-(-P // rows), lengths=len(found),
-        chains=len(ordered),
+        stride=spec.stride[1], dilation=spec.dilation[1], down=B * spec.dilation[1], before=spec.padding[1][0],
+        left=spec.padding[2][0], S=spec.filter[2], column_step=spec.dilation[2], rows=rows, bands=-(-P // rows),
+        lengths=len(found), chains=len(ordered),
     )  # fmt: skip
     first = np.empty((O, len(ordered), 2), np.int64)
     for o in range(O):

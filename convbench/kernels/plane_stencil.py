@@ -55,7 +55,7 @@ def correlate_planes(begin, end, x, weight, form, bias, y, numbers, scratch):
     """Tasks (n, k, o, band of rows), the last fastest; x, weight, y flat; scratch (private, uint8): W zeros."""
     n = numbers
     g = Geometry(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
-                 n[16], n[17], n[18])  # fmt: skip
+                 n[16], n[17], n[18], n[19])  # fmt: skip
     high, wide, step = len(form[0]), len(form[1]), len(form[2])
     lanes, taps, zeros = VECTOR_BYTES // y.itemsize, weight.size // g.outputs, scratch.view(y.dtype)
     clear_line(zeros, 0, g.W)

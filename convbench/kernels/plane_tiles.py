@@ -125,7 +125,7 @@ class Tile:
         counts: address of how many chains each length has; plane: of this output plane's chains; zeros: of W zeros.
         """
         builder, W = self.builder, self.number["W"]
-        down = builder.mul(self.number["dilation"], index(self.B))
+        down = self.number["down"]
         x_step = builder.mul(down, W)
         of, y = builder.gep(self.x, [builder.add(builder.mul(self.row, W), self.column)]), self.y
         for _ in range(self.height):

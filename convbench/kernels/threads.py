@@ -45,10 +45,11 @@ class OneThread:
     """Within it, what this thread calls runs on no other thread, whatever it was planned for."""
 
     def __enter__(self) -> None:
+        self._before = getattr(_here, "alone", False)
         _here.alone = True
 
     def __exit__(self, *error: object) -> None:
-        _here.alone = False
+        _here.alone = self._before
 
 
 def allowed(threads: int) -> int:
@@ -73,7 +74,12 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
     if _pool is None:
         _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="convbench")
     bounds = [tasks * t // threads for t in range(threads + 1)]
-    futures = [_pool.submit(kernel, bounds[t], bounds[t + 1], *args, *scratch[t]) for t in range(1, threads)]
+    futures = []
+    try:
+        for t in range(1, threads):
+            futures.append(_pool.submit(kernel, bounds[t], bounds[t + 1], *args, *scratch[t]))
+    except RuntimeError:  # the interpreter is about to end and starts no more threads: the rest is done here
+        kernel(bounds[len(futures) + 1], tasks, *args, *scratch[0])
     try:
         kernel(bounds[0], bounds[1], *args, *scratch[0])
     finally:

@@ -122,6 +122,8 @@ def supports_dnn(spec: ConvSpec) -> str | None:
         return "cv2.dnn is raced on images of float32"
     if symmetric_padding(spec) is None:
         return f"cv2.dnn pads both sides alike; this problem has {spec.padding}"
+    if spec.groups > 1 and prod(spec.filter) == 1 and any(map(any, spec.padding)):
+        return "cv2.dnn is wrong on padded 1×1 layers of several groups"
     return None
 
 
