@@ -12,6 +12,7 @@ Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -42,10 +43,12 @@ from convbench.kernels.window import (
 )
 from convbench.machine import Machine
 from convbench.reductions import lift
+from convbench.scratch import NOTHING
 from convbench.spec import ConvSpec
 
 EFFICIENCY = 0.75  # of peak in the taps of whole tiles
 FARTHEST = 1 << 30  # columns are compared as int32 where an image is read in place
+SHORT_CALL = 0.4  # of the overhead of a call: no scratch to carve, one kernel
 EARLY = 0.4  # of the time a copy takes: what lines fetched well before their use take to move
 TAP_SECONDS = 3e-10  # to move one tap to its place
 TILE_SECONDS = 2e-8  # what a tile costs beside its taps
@@ -110,8 +113,10 @@ def prepare(plan: Plan, weight: np.ndarray) -> State:
 
 
 def workspace(plan: Plan) -> int:
-    """Each thread's own: a window, or a row of zeros."""
+    """Each thread's own: a window, or a row of zeros where taps go by chains."""
     length = plan.spec.spatial[-1] if plan.window is None else plan.window.size
+    if plan.window is None and plane_forms.by_rows(plan.lifted):
+        return 0
     return plan.threads * scratch_bytes([((length,), plan.spec.np_dtype)])
 
 
@@ -128,6 +133,25 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: A
     parallel(correlate_planes, shape.tasks, plan.threads, x, state.weight, *operands, private=private)
     if ticks is not OFF:
         tick(ticks, MULTIPLY)
+
+
+def quick(plan: Plan, state: State, bias: Any) -> Callable[[Any, Any], bool] | None:
+    """What a small image costs is largely the way to the kernel: here it is short, for arrays that own their memory."""
+    if plan.window is not None or plan.threads > 1 or workspace(plan):
+        return None
+    shape, inputs, outputs = state.shape, plan.spec.input_shape, plan.spec.output_shape
+    tasks, weight, (form,), numbers = shape.tasks, state.weight, shape.taps, shape.numbers
+    bias = shape.no_bias if bias is None else bias
+
+    def call(x: np.ndarray, y: np.ndarray) -> bool:
+        if x.shape != inputs or y.shape != outputs or not (x.base is None is y.base and x is not y):
+            return False
+        if not (x.flags.carray and y.flags.carray):
+            return False
+        correlate_planes(0, tasks, x.reshape(-1), weight, form, bias, y.reshape(-1), numbers, NOTHING)
+        return True
+
+    return call
 
 
 def tiles(plan: Plan) -> tuple[int, int]:
@@ -155,7 +179,9 @@ def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
     moved = machine.byte_time(spec.min_bytes, threads)
-    compute = machine.call_overhead + (max(compute, EARLY * moved) if plan.window is None else compute + moved)
+    compute = machine.call_overhead * (1 if workspace(plan) else SHORT_CALL) + (
+        max(compute, EARLY * moved) if plan.window is None else compute + moved
+    )
     compute += spec.N * spec.K * tiles(plan)[0] * TILE_SECONDS / threads
     if plan.window is None:
         return compute
@@ -169,6 +195,7 @@ depthwise = Algorithm(
     plan=plan,
     prepare=prepare,
     workspace=workspace,
+    quick=quick,
     cost=cost,
     prepare_cost=prepare_cost,
     executed_flop=executed_flop,

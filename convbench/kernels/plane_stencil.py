@@ -52,13 +52,17 @@ def _tile(
 
 @njit
 def correlate_planes(begin, end, x, weight, form, bias, y, numbers, scratch):
-    """Tasks (n, k, o, band of rows), the last fastest; x, weight, y flat; scratch (private, uint8): W zeros."""
+    """Tasks (n, k, o, band of rows), the last fastest; x, weight, y flat.
+
+    scratch (private, uint8): W elements if taps go by chains, else none.
+    """
     n = numbers
     g = Geometry(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
                  n[16], n[17], n[18], n[19])  # fmt: skip
     high, wide, step = len(form[0]), len(form[1]), len(form[2])
     lanes, taps, zeros = VECTOR_BYTES // y.itemsize, weight.size // g.outputs, scratch.view(y.dtype)
-    clear_line(zeros, 0, g.W)
+    if len(form[6]):
+        clear_line(zeros, 0, g.W)
     plane, band = divmod(begin, g.bands)
     output, o = divmod(plane, g.O)
     k, turn, x_start = output % g.outputs, output % g.multiplier, output // g.multiplier * g.x_channel
