@@ -32,6 +32,7 @@ pytestmark = pytest.mark.usefixtures("own_algorithms")
         (["explain", PROBLEM, "--threads", "99999"], ["threads is 99999; allowed: an integer from 1 to "]),
         (["check", PROBLEM, "--threads", "99999"], ["threads is 99999; allowed"]),
         (["bench", PROBLEM, "--threads", "99999"], ["threads is 99999; allowed"]),
+        (["bench", PROBLEM, "--batch", "0"], ["has no image", "takes 1 or more"]),
         (["shapes", "smoke", "--to", "cvs"], ["--to is 'cvs'", "did you mean 'csv'?"]),
         (["shapes", "audio", "--to", "csv"], ["allowed in a CSV row: 2-D"]),
         (["shapes", "mobilenetv2", "--to", "deepbench"], ["allowed in a DeepBench row: 2-D"]),

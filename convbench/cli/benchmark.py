@@ -6,7 +6,7 @@ import re
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -83,7 +83,9 @@ def run(asked: Request) -> bool:
         checked_limits(threads)
     theirs = register_files(asked.files)
     config = runner.Config(
-        problems=[batched(problem, asked.batch) for text in asked.problems for problem in suites.resolve(text)],
+        problems=_measurable(
+            batched(problem, asked.batch) for text in asked.problems for problem in suites.resolve(text)
+        ),
         contenders=asked.contenders(),
         out=asked.out,
         budget=asked.budget,
@@ -112,6 +114,15 @@ def run(asked: Request) -> bool:
         typer.echo(f"note: {sentence}")
     _remember(config.out)
     return _all_right(cells)
+
+
+def _measurable(problems: Iterable[suites.Problem]) -> list[suites.Problem]:
+    """The problems, all of which have something to compute; UserError names the first that has not."""
+    found = list(problems)
+    for problem in found:
+        if not problem.spec.N:
+            raise UserError(f"{problem.spec} has no image: its batch size is 0; a benchmark takes 1 or more")
+    return found
 
 
 def write_report(directory: Path) -> None:

@@ -112,7 +112,7 @@ def _certainty(winners: pd.DataFrame) -> str:
     if len(raced):
         half = _half(raced)
         busy = ", so the machine was busy: repeat the run before you rely on it" if half > NOISY else ""
-        said.append(f"the median of their times is known to ±{half:.1%}{busy}")
+        said.append(f"a typical winner's time is known to ±{half:.1%}{busy}")
     return f"{_joined(said)}."
 
 

@@ -56,8 +56,9 @@ SECTIONS = {
     "phases": (
         "Phases",
         "Where the time of a call goes, on one thread: a counter of cycles is read where one phase ends and the next "
-        "begins, in a variant compiled for that; ordinary runs have no such marks. The call itself is Python's time, "
-        "beside the kernels. Off: what the sum of the phases misses of the variant's own time.",
+        "begins, in a variant compiled for that; ordinary runs have no such marks. The call itself is what lies "
+        "outside the marks: Python, memory for the output. Off: what the sum of the phases misses of the variant's own "
+        "time.",
     ),
     "scaling": (
         "Threads",
