@@ -65,10 +65,13 @@ def roofs(cells: pd.DataFrame) -> dict[str, Roof]:
 
 
 def roofline_table(cells: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
-    """One row per problem for our winner and for the best peer: intensity, nominal and executed flop/s, of_roof."""
+    """One row per problem for our winner and for the best peer: intensity, nominal and executed flop/s, of_roof.
+
+    Problems of rank-1 weights are left out: how much is executed depends on the weights, which a plan does not know.
+    """
     names = winners.melt([*KEY, "label"], ["winner", "best_peer"], "role", "algorithm")
     table = names[names["algorithm"] != ""].merge(cells, on=[*KEY, "algorithm"])
-    table = table[(table["flop"] > 0) & (table["min_bytes"] > 0)]
+    table = table[(table["flop"] > 0) & (table["min_bytes"] > 0) & (table["weights"] != "rank1")]
     table["dtype"] = [ConvSpec.parse(spec).dtype for spec in table["spec"]]
     table["intensity"] = table["flop"] / table["min_bytes"]
     table["nominal"], table["executed"] = table["flop"] / table["time"], table["executed_flop"] / table["time"]
