@@ -131,7 +131,7 @@ class Kernel:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """What a call's time is divided into: "call" is Python's, beside the kernels; one, "run", if nothing is known.
+        """What a call's time is divided into: "call" is what lies outside the marks; one, "run", if nothing is known.
 
         "convert", if there, moves images between NCHW and another layout.
         """

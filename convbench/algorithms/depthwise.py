@@ -108,7 +108,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
 
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
-    """(K, 1, R, S) -> each filter's taps in the order of the chains."""
+    """(K, 1, R, S) -> each filter's taps in the plan's order."""
     return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.order), plan.shape)
 
 
@@ -131,8 +131,7 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: A
                  private=private)  # fmt: skip
         return
     parallel(correlate_planes, shape.tasks, plan.threads, x, state.weight, *operands, private=private)
-    if ticks is not OFF:
-        tick(ticks, MULTIPLY)
+    tick(ticks, MULTIPLY)
 
 
 def quick(plan: Plan, state: State, bias: Any) -> Callable[[Any, Any], bool] | None:
@@ -144,9 +143,10 @@ def quick(plan: Plan, state: State, bias: Any) -> Callable[[Any, Any], bool] | N
     bias = shape.no_bias if bias is None else bias
 
     def call(x: np.ndarray, y: np.ndarray) -> bool:
-        if x.shape != inputs or y.shape != outputs or not (x.base is None is y.base and x is not y):
+        of, to = x.flags, y.flags
+        if x.shape != inputs or y.shape != outputs or x is y or not (of.owndata and to.owndata):
             return False
-        if not (x.flags.carray and y.flags.carray):
+        if not (of.carray and to.carray):
             return False
         correlate_planes(0, tasks, x.reshape(-1), weight, form, bias, y.reshape(-1), numbers, NOTHING)
         return True

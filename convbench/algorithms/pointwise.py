@@ -253,8 +253,7 @@ def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: A
             gather(plan, x, state, bias, y, work)
             tick(ticks, GATHER)
         multiply(plan, x, state, bias, y, work)
-    if ticks is not OFF:
-        tick(ticks, MULTIPLY)
+    tick(ticks, MULTIPLY)
 
 
 def executed_flop(plan: Plan | StencilPlan) -> float:

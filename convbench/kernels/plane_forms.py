@@ -132,7 +132,7 @@ def numbers(spec: ConvSpec, threads: int) -> np.ndarray:
     (D, H, W), (O, P, Q), (A, B) = spec.spatial, spec.output_spatial, apart(spec)
     planes, shares = max(1, spec.N * spec.K * O), 4 * threads if threads > 1 else 1
     rows = min(P, round_up(-(-P // -(-shares // planes)), A * len(form(spec).height)))
-    found = chains(spec)
+    found = {} if by_rows(spec) else chains(spec)
     ordered = [chain for some in found.values() for chain in some]
     g = Geometry(
         multiplier=spec.K // spec.C, outputs=spec.K, x_channel=D * H * W, H=H, W=W, O=O, P=P, Q=Q, A=A,
