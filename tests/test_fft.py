@@ -260,7 +260,7 @@ def test_filters_beyond_every_tile_are_refused_in_a_sentence() -> None:
 def test_spectra_beyond_memory_are_refused_in_a_sentence(algorithm, spec: ConvSpec) -> None:
     reason = algorithm.supports(spec)
     assert reason is not None
-    assert re.search(r"would take \d+\.\d GiB.*; allowed: 1 GiB", reason)
+    assert re.search(r"would take \d+\.\d GiB.*; allowed: 0.5 GiB", reason)
     assert algorithm.supports(spec.replace(input_shape=(1, 8, 99, 99), weight_shape=(8, 8, *spec.filter))) is None
 
 

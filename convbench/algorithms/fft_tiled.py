@@ -96,7 +96,7 @@ def supports(spec: ConvSpec) -> str | None:
         largest = LONGEST["planes"] if spec.ndim == 1 else LARGEST["planes"]
         return f"the filter's {spec.filter} taps exceed the largest tile, {largest} a dimension"
     if least > LARGEST_BYTES:
-        allowed = f"{LARGEST_BYTES >> 30} GiB"
+        allowed = f"{LARGEST_BYTES / 2**30:.1f} GiB"
         return f"the filters' spectra would take {least / 2**30:.1f} GiB at the smallest tile; allowed: {allowed}"
     return None
 
