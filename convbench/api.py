@@ -14,6 +14,7 @@ from convbench.algorithm import generation
 from convbench.driver import Kernel, kernel
 from convbench.kernels.threads import available
 from convbench.layouts import LAYOUTS, fitting, logical_shape
+from convbench.operands import unmasked
 from convbench.select import choices, fastest
 from convbench.spec import ConvSpec, DTypeError, SpecError
 
@@ -43,6 +44,7 @@ _DOC = """{ndim}-D convolution of NumPy arrays by the fastest kernel known for t
 def _array(value: Any, what: str) -> np.ndarray:
     if value is None:
         raise SpecError(f"{what} is None; it must be an array")
+    unmasked(value, what)
     try:
         return np.asarray(value)
     except ValueError as error:

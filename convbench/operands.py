@@ -32,6 +32,7 @@ def operand(
         return array  # contiguous, aligned and writable: the common case, in half a microsecond
     if array is None:
         raise SpecError(f"{what} is None; it must be an array of shape {shape}")
+    unmasked(array, what)
     try:
         array = np.asarray(array)
     except ValueError as error:
@@ -71,9 +72,16 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
         return True
 
 
+def unmasked(array: Any, what: str) -> None:
+    """SpecError for a masked array."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise SpecError(f"{what} is a masked array, whose mask would be lost; .filled() gives an array without one")
+
+
 def _check(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if not isinstance(out, np.ndarray):
         raise SpecError(f"out must be a NumPy array, not {type(out).__name__}")
+    unmasked(out, "out")
     if out.dtype != dtype:
         raise DTypeError(f"out has dtype {out.dtype}; this problem gives {dtype}")
     if out.shape != shape:
