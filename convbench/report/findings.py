@@ -248,12 +248,13 @@ def gained(scaled: pd.DataFrame) -> str:
 
 
 def whole(suite: str, rows: pd.DataFrame) -> str:
-    """The total of a network, and the best peer's; rows as from `networks.network_table`, in order."""
+    """The total of a network or of the part measured, and the best peer's; rows of `networks.network_table`, in order."""
     first = rows.iloc[0]
     peers = rows[rows["peer"].astype(bool)]
     beside = f", {peers['algorithm'].iloc[0]} {seconds(peers['seconds'].iloc[0])}" if len(peers) else ""
-    layers = count(int(first["occurrences"]), "measured layer")
-    return f"{suite}, {layers}: {seconds(first['seconds'])} with our winner of each{beside}"
+    part, layers = int(first["occurrences"]) < first["whole"], count(int(first["whole"]), "layer")
+    held = f"Part of {suite}, {first['occurrences']:.0f} of its {layers}" if part else f"{suite}, all {layers}"
+    return f"{held}: {seconds(first['seconds'])} with our winner of each{beside}"
 
 
 def along(sweep: Sweep, winners: pd.DataFrame) -> str:

@@ -73,7 +73,8 @@ SECTIONS = {
     ),
     "networks": (
         "Totals of networks",
-        "The layers that were measured, each as often as the network has it. Contenders that were not timed on every "
-        "layer stand in the table only, beside the share of the work that they did.",
+        "The layers that were measured, each as often as the network has it. Of a network that the run holds only in "
+        "part this is no total: title and table say how many of its layers there are. Contenders that were not timed "
+        "on all of those stand in the table only, beside the share of the work that they did.",
     ),
 }
