@@ -13,7 +13,7 @@ from convbench.bench import records
 from convbench.report import winner_table
 from convbench.report.findings import answer
 from convbench.report.tables import class_winners
-from convbench.units import count, ratio
+from convbench.units import count
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -37,7 +37,8 @@ def block(run: Path) -> str:
     versions = ", ".join(f"{name} {facts[f'{name}_version']}" for name in ("python", "numba", "numpy", "scipy"))
     suites = " ".join(f"`{suite}`" for suite in cells["suite"].drop_duplicates())
     rows = [
-        (row.kind, row.problems, row.first, row.others, *map(ratio, (row.over_im2col, row.over_naive, row.over_peer)))
+        (row.kind, row.problems, row.first, row.others)
+        + tuple(found.said(row.problems) for found in (row.over_im2col, row.over_naive, row.over_peer))
         for row in class_winners(winners).itertuples(index=False)
     ]
     return "\n".join(
@@ -52,8 +53,8 @@ def block(run: Path) -> str:
             "| --- | ---: | --- | --- | ---: | ---: | ---: |",
             *(f"| {' | '.join(map(str, row))} |" for row in rows),
             "",
-            "The last three columns say how many times as long that contender takes as the winner (geometric means).",
-            "Where it was hopeless, one call or a prediction stands for it; the sentences above leave those out.",
+            "The last three columns say how many times as long that contender takes as the winner: geometric means over",
+            "the n problems (all, unless said) that it was timed on and lost, or on how many it was hopeless, if on more.",
         ]
     )
 

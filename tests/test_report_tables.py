@@ -8,7 +8,7 @@ import pytest
 import report_frame
 from report_frame import FIRST, SILENT, contest
 
-from convbench.report import charts, findings, winner_table, winner_text
+from convbench.report import charts, findings, tables, winner_table, winner_text
 from convbench.report.tables import algorithm_table, class_table, class_winners, reason_table
 
 
@@ -110,3 +110,38 @@ def test_one_round_shows_no_spread_and_is_not_called_clear() -> None:
 def test_a_range_of_few_rounds_says_of_how_many_it_is() -> None:
     assert winner_text(winner_table(contest(FIRST | {"rounds": 5})))["time"].item().endswith("±10.0% in 5 rounds")
     assert winner_text(winner_table(contest(FIRST | {"rounds": 6})))["time"].item().endswith("±10.0%")
+
+
+def against_naive(*ratios: float, hopeless: int) -> pd.DataFrame:
+    """Winners of as many problems: naive takes so many times as long, or was called once and dropped."""
+    mine = FIRST | {"algorithm": "direct"}
+    slow = SILENT | {"algorithm": "naive", "status": "hopeless", "first_s": 60.0}
+    beside = [{"algorithm": "naive", "best_ratio": ratio} for ratio in ratios] + [slow] * hopeless
+    specs = [f"mb1ic4ih{8 + i}oc4oh{8 + i}kh1" for i in range(len(beside))]
+    return pd.concat(
+        [contest(mine | {"spec": spec}, row | {"spec": spec}) for spec, row in zip(specs, beside, strict=True)],
+        ignore_index=True,
+    )
+
+
+def test_means_are_over_problems_that_both_ran_and_say_how_many() -> None:
+    frame = against_naive(4.0, 9.0, hopeless=1)
+    winners = winner_table(frame)
+    assert tables.speed_up(winners, "naive") == (pytest.approx(6.0), 2, 1)
+    assert class_winners(winners)["over_naive"].item().said(3) == "6.00× (n = 2)"
+    assert "6.00× as fast as `naive` (n = 2, hopeless on 1 more)" in " ".join(findings.answer(frame, winners))
+    assert findings.ahead(winners) == "6.00× as fast as naive (n = 2)"
+    assert not class_table(frame, winners)["few"].any()
+
+
+def test_a_mean_over_the_few_problems_that_somebody_is_fit_for_is_no_comparison() -> None:
+    frame = against_naive(4.0, hopeless=2)
+    winners = winner_table(frame)
+    assert class_winners(winners)["over_naive"].item().said(3) == "hopeless on 2"
+    assert "as fast as `naive`" not in " ".join(findings.answer(frame, winners))
+    assert findings.ahead(winners) == ""
+    classes = class_table(frame, winners).set_index("algorithm")
+    assert classes["few"].to_dict() == {"direct": False, "naive": True}
+    assert "naive was hopeless on 2 problems, and timed and beaten on 1" in [
+        figure.words for figure in charts.figures(frame, winners)
+    ]

@@ -12,8 +12,8 @@ from convbench.report.curves import times_axis
 from convbench.report.layout import LogAxis, stack
 from convbench.report.palette import COLOUR, INK, MUTED, PAPER, Style, dress
 from convbench.report.problems import KEY
-from convbench.report.tables import geometric_mean, with_ratios
-from convbench.units import percent, ratio
+from convbench.report.tables import mean_speed_up, with_ratios
+from convbench.units import percent
 
 __all__ = ["mark", "peak_chart", "right", "rows_of", "speedup_chart", "winner_speedup_chart"]
 
@@ -47,15 +47,16 @@ def speedup_chart(frame: pd.DataFrame, baseline: str, looks: Sequence[Style], ti
     cells = cells[(cells["algorithm"] != baseline) & ~cells["rough"]].merge(base, on=KEY, suffixes=("", "_base"))
     cells["speedup"] = cells["ratio_base"] / cells["ratio"]
     cells = dress(cells[["algorithm", "speedup", "rough_base"]], looks)
-    groups = cells.groupby("algorithm")["speedup"]
-    means = pd.DataFrame({"mean": groups.apply(geometric_mean), "n": groups.size()}).reset_index()
-    means = dress(means.sort_values("mean", ascending=False), looks)
-    means["text"] = [f"{ratio(mean)}  (n = {n})" for mean, n in means[["mean", "n"]].itertuples(index=False)]
+    order = cells.groupby("algorithm")["speedup"].median().sort_values(ascending=False).index
+    groups = {name: cells[cells["algorithm"] == name] for name in order}
+    found = [mean_speed_up(group["speedup"], group["rough_base"]) for group in groups.values()]
+    means = dress(pd.DataFrame({"algorithm": order, "mean": [each.mean for each in found]}), looks)
+    means["text"] = [each.said(0) for each in found]
     axis = LogAxis(cells["speedup"].min(), cells["speedup"].max(), WIDTH)
     x = alt.X("speedup:Q", scale=axis.scale, axis=times_axis(axis, f"time of {baseline} ÷ time of the algorithm"))
     y = rows_of(list(means["algorithm"]), "algorithm")
     solid, hollow = alt.Chart(cells[~cells["rough_base"]]), alt.Chart(cells[cells["rough_base"]])
-    ticks = alt.Chart(means)
+    ticks = alt.Chart(means.dropna(subset="mean"))
     return stack(
         mark(1.0),
         solid.mark_point(size=36, filled=True, opacity=0.5).encode(x=x, y=y, color=COLOUR),
@@ -64,8 +65,8 @@ def speedup_chart(frame: pd.DataFrame, baseline: str, looks: Sequence[Style], ti
         ticks.mark_tick(thickness=3, size=18, opacity=1).encode(x=alt.X("mean:Q"), y=y, color=COLOUR),
         right(means, y),
         title=title,
-        subtitle=f"dot: a problem that the algorithm was timed on; hollow: {baseline} was hopeless, not timed; "
-        "bar and number: geometric mean",
+        subtitle=f"dot: a problem that the algorithm was timed on; hollow: {baseline} was hopeless there, not timed; "
+        "bar and number: geometric mean of the solid",
         width=WIDTH,
         height=ROW * len(means),
     )

@@ -29,8 +29,7 @@ from convbench.report import (
 from convbench.report.palette import THEME, Style, styles
 from convbench.report.problems import KEY, PROBLEM, sweeps
 from convbench.report.shown import Shown
-from convbench.report.tables import class_table, geometric_mean
-from convbench.units import ratio
+from convbench.report.tables import class_table, speed_up
 
 __all__ = ["Figure", "declaration", "figures", "svg"]
 
@@ -76,9 +75,9 @@ def _overview(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) ->
     title = findings.most_wins(winners)
     yield Figure("winners", "answer", title, maps.class_map(class_table(cells, winners), looks, title))
     for baseline in BASELINES:
-        over = winners.loc[winners["winner"] != baseline, f"over_{baseline}"].dropna()
-        if len(over):
-            title = f"Winners are {ratio(geometric_mean(over))} as fast as {baseline} (geometric mean where it loses)"
+        found = speed_up(winners, baseline)
+        if found.n or found.hopeless:
+            title = findings.over_baseline(baseline, found)
             yield Figure(f"speedup_{baseline}", "speedup", title, bars.speedup_chart(cells, baseline, looks, title))
     if (cells.loc[cells["time"].notna(), "error"] > 0).any():
         title = "Which algorithms trade accuracy for speed?"

@@ -12,7 +12,7 @@ from convbench.report.pareto import half_the_error
 from convbench.report.problems import KEY, Sweep
 from convbench.report.regret import AUTO
 from convbench.report.roofline import Roof
-from convbench.report.tables import geometric_mean
+from convbench.report.tables import SpeedUp, beaten, geometric_mean, speed_up
 from convbench.units import count, percent, rate, ratio, seconds
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
         "longest_phases",
         "lost",
         "most_wins",
+        "over_baseline",
         "shares",
         "span",
         "traded",
@@ -33,6 +34,7 @@ __all__ = [
     *("under_the_roof", "whole"),
 ]
 
+AGAINST = {"im2col": "im2col", "naive": "naive", "peer": "the best peer"}
 NOISY = 0.1
 """Half an interval over the median time beyond which a run is called noisy."""
 
@@ -62,9 +64,12 @@ def most_wins(winners: pd.DataFrame) -> str:
 
 def ahead(winners: pd.DataFrame) -> str:
     """1.9× as fast as im2col, 1.2× as fast as the best peer: geometric means of the winners' speed-ups; "" for none."""
-    names = {"over_im2col": "im2col", "over_naive": "naive", "over_peer": "the best peer"}
-    means = {name: geometric_mean(winners[column]) for column, name in names.items()}
-    return ", ".join(f"{ratio(mean)} as fast as {name}" for name, mean in means.items() if mean == mean)
+    means = {said: speed_up(winners, name) for name, said in AGAINST.items()}
+    return ", ".join(
+        f"{ratio(found.mean)} as fast as {said}" + ("" if found.n == len(winners) else f" (n = {found.n})")
+        for said, found in means.items()
+        if found.mean == found.mean
+    )
 
 
 def _ranking(winners: pd.DataFrame) -> str:
@@ -77,21 +82,15 @@ def _ranking(winners: pd.DataFrame) -> str:
     return f"Of {count(len(winners), 'problem')}, the fastest of ours is {_joined(said)}."
 
 
-def _beaten(winners: pd.DataFrame, column: str, name: str) -> tuple[pd.Series, int]:
-    """Speed-ups over a contender where it does not win itself and was timed, and on how many more it was not."""
-    over = winners[(winners["winner"] != name) & winners[column].notna()]
-    rough = over["rough"].map(lambda names: name in names.split(", ")).astype(bool)
-    return over.loc[~rough, column], int(rough.sum())
-
-
 def _gains(winners: pd.DataFrame) -> str | None:
-    """How far the winners are ahead of im2col, naive and the best peer: the second sentence."""
-    names = {"over_im2col": "`im2col`", "over_naive": "`naive`", "over_peer": "the best peer"}
+    """How far the winners are ahead of im2col, naive and the best peer, where that can be said: the second sentence."""
     said = []
-    for column, name in names.items():
-        timed, _ = _beaten(winners, column, name.strip("`"))
-        if len(timed):
-            said.append(f"{ratio(geometric_mean(timed))} as fast as {name} (n = {len(timed)})")
+    for name, words in AGAINST.items():
+        found = speed_up(winners, name)
+        if found.mean == found.mean:
+            more = f", hopeless on {found.hopeless} more" if found.hopeless else ""
+            coded = words if name == "peer" else f"`{words}`"
+            said.append(f"{ratio(found.mean)} as fast as {coded} (n = {found.n}{more})")
     met = winners[winners["over_peer"].notna()]
     behind = int((~met["peer_tied"].astype(bool) & (met["over_peer"] < 1)).sum())
     tail = "" if met.empty else f", which is faster on {behind or 'none'} of these"
@@ -141,7 +140,8 @@ def _baselines(winners: pd.DataFrame) -> str | None:
     """The range behind the means, and the baselines that were too slow to time."""
     said = []
     for name in ("im2col", "naive", "python_loops"):
-        timed, more = _beaten(winners, f"over_{name}", name)
+        found = beaten(winners, name)
+        timed, more = found.loc[~found["rough"], "over"], int(found["rough"].sum())
         text = f"`{name}`: " + (f"{ratio(timed.min())} to {ratio(timed.max())} on {len(timed)}" if len(timed) else "")
         if more:
             text += f"{', ' if len(timed) else ''}too slow to time on {more}"
@@ -193,6 +193,14 @@ def between(values: pd.Series) -> str:
         return "nothing"
     low, high = seconds(some.min()), seconds(some.max())
     return low if low == high else f"{low} to {high}"
+
+
+def over_baseline(baseline: str, found: SpeedUp) -> str:
+    """How far the winners are ahead of a baseline, and on how many problems that is known."""
+    if found.hopeless > found.n:
+        return f"{baseline} was hopeless on {found.hopeless} problems, and timed and beaten on {found.n}"
+    more = f", hopeless on {found.hopeless} more" if found.hopeless else ""
+    return f"Winners are {ratio(found.mean)} as fast as {baseline} (geometric mean of {found.n} that it loses{more})"
 
 
 def shares(found: WinnerMap) -> str:

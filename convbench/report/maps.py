@@ -113,6 +113,7 @@ def class_map(classes: pd.DataFrame, styles: Sequence[Style], title: str) -> alt
         _short(behind) + ("\n" if algorithm == "best peer" else f"\n{wins}/{ran}")
         for behind, wins, ran, algorithm in cells[["behind", "wins", "ran", "algorithm"]].itertuples(index=False)
     ]
+    cells["behind"] = cells["behind"].mask(cells["few"])
     cells = _coloured(cells, "behind")[["row", "algorithm", "bin", "ink", "text", "mark"]]
     ran = set(cells["algorithm"])
     extra = ["best peer"] if "best peer" in ran else []
@@ -121,7 +122,9 @@ def class_map(classes: pd.DataFrame, styles: Sequence[Style], title: str) -> alt
     y = alt.Y("row:N", sort=rows, axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=8))
     subtitle = [
         "Upper number: time ÷ time of the fastest contender, geometric mean over the problems that it ran on.",
-        "Lower: problems won / run; in brackets: problems of the class. Outlined: most wins. Empty: never timed.",
+        "Lower: problems won / run; in brackets: problems of the class. Outlined: most wins. Empty: never timed; "
+        "grey on white: hopeless on more",
+        "problems than it ran on, so its mean is that of the few it is fit for.",
     ]
     layers = _matrix(cells, x, y, dy=-6)
     return stack(*layers, title=title, subtitle=subtitle, width=50 * len(order), height=36 * len(rows))

@@ -20,7 +20,7 @@ from convbench.report.charts import Figure
 from convbench.report.maps import STATUSES
 from convbench.report.palette import DARK, FONT
 from convbench.report.problems import KEY, PROBLEM, anchor
-from convbench.report.sections import SECTIONS
+from convbench.report.sections import SECTIONS, SPEED_UPS
 from convbench.report.shown import Shown
 from convbench.report.tables import algorithm_table, class_winners, reason_table, spread, winner_text
 
@@ -117,6 +117,7 @@ def _context(report: Report) -> dict[str, Any]:
         "answer": findings.answer(cells, once),
         "details": findings.details(once),
         "alarms": alarms(report.cells, dict(report.environment)),
+        "speed_ups": SPEED_UPS,
         "classes": list(class_winners(once).itertuples(index=False)),
         "winners": list(report.winners.itertuples(index=False)),
         "winner_text": winner_text(report.winners),

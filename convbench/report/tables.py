@@ -7,7 +7,7 @@ bare numbers: seconds, ratios, fractions. A winner is always ours; the best peer
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,13 @@ from convbench.report.problems import CLASSES, KEY, describe
 from convbench.units import NOTHING, percent, ratio, scientific, seconds
 
 __all__ = [
+    "SpeedUp",
     "algorithm_table",
     "class_table",
     "class_winners",
     "geometric_mean",
     "reason_table",
+    "speed_up",
     "spread",
     "winner_table",
     "winner_text",
@@ -39,6 +41,43 @@ def geometric_mean(values: pd.Series) -> float:
     """exp of the mean logarithm of the finite values; NaN for none."""
     values = values.dropna()
     return float(np.exp(np.log(values).mean())) if len(values) else float("nan")
+
+
+class SpeedUp(NamedTuple):
+    """How much faster the winners are than a contender: geometric mean over the n problems on which both were timed.
+
+    hopeless: on how many more it was too slow to be timed. Where these are the more, the mean is NaN: of the few
+    problems that it is fit for, it would be far from the others.
+    """
+
+    mean: float
+    n: int
+    hopeless: int
+
+    def said(self, problems: int) -> str:
+        """2.40×, or 2.40× (n = 30) where that is not all of the problems, or hopeless on 33."""
+        if self.hopeless > self.n:
+            return f"hopeless on {self.hopeless}"
+        return ratio(self.mean) if self.n in (0, problems) else f"{ratio(self.mean)} (n = {self.n})"
+
+
+def mean_speed_up(values: pd.Series, rough: pd.Series) -> SpeedUp:
+    """From ratios (above 1 the winner is faster) and whether each is that of a hopeless one, which was not timed."""
+    timed, hopeless = values[values.notna() & ~rough], int((values.notna() & rough).sum())
+    return SpeedUp(float("nan") if hopeless > len(timed) else geometric_mean(timed), len(timed), hopeless)
+
+
+def beaten(winners: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Columns over and rough of the problems that a baseline (or "peer", the best of each) lost: see `winner_table`."""
+    lost = winners[(winners["winner"] != name) & winners[f"over_{name}"].notna()]
+    rough = lost["rough"].map(lambda names: name in names.split(", ")).astype(bool)
+    return pd.DataFrame({"over": lost[f"over_{name}"], "rough": rough})
+
+
+def speed_up(winners: pd.DataFrame, name: str) -> SpeedUp:
+    """The mean speed-up of the winners over a baseline, or over "peer", where it does not win itself."""
+    found = beaten(winners, name)
+    return mean_speed_up(found["over"], found["rough"])
 
 
 def with_ratios(frame: pd.DataFrame) -> pd.DataFrame:
@@ -137,30 +176,35 @@ def algorithm_table(frame: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_table(frame: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
-    """One row per class of problems and algorithm that ran there: problems, ran, wins, behind (geometric mean).
+    """One row per class of problems and algorithm that ran there: problems, ran, wins, behind (geometric mean), few.
 
-    The best peer of each problem stands as one algorithm called `best peer`.
+    few: whether it was hopeless on more of them than it ran on, so that its mean stands for those it is fit for. The best peer of each problem stands as one algorithm called `best peer`.
     """
     cells = frame.merge(winners[[*KEY, "kind", "winner", "best_peer"]], on=KEY, suffixes=("_flag", ""))
+    hopeless = cells[cells["status"] == "hopeless"].groupby(["kind", "algorithm"]).size().rename("hopeless")
     cells = cells[cells["time"].notna() & (~cells["peer"] | (cells["algorithm"] == cells["best_peer"]))]
     cells["won"] = cells["algorithm"] == cells["winner"]
     cells["algorithm"] = cells["algorithm"].where(~cells["peer"], "best peer")
     groups = cells.groupby(["kind", "algorithm"], sort=False)
     table = groups.agg(ran=("won", "size"), wins=("won", "sum"), behind=("best_ratio", geometric_mean)).reset_index()
-    return table.merge(winners.groupby("kind").size().rename("problems").reset_index(), on="kind")
+    table = table.merge(winners.groupby("kind").size().rename("problems").reset_index(), on="kind")
+    table["few"] = table.join(hopeless, on=["kind", "algorithm"])["hopeless"] > table["ran"]
+    return table
 
 
 def class_winners(winners: pd.DataFrame) -> pd.DataFrame:
-    """One row per class of problems: who wins most, who else wins, how far the winners are ahead (geometric means)."""
+    """One row per class of problems: who wins most, who else wins, how far the winners are ahead (as `SpeedUp`).
+
+    margin: over the next that is not tied.
+    """
     rows = []
     won = winners[winners["winner"] != ""]
     for kind in (kind for kind in CLASSES if kind in set(won["kind"])):
         cells = won[won["kind"] == kind]
         wins = [f"{name} {number}" for name, number in cells["winner"].value_counts().items()]
         row = {"kind": kind, "problems": len(cells), "first": wins[0], "others": ", ".join(wins[1:])}
-        rows.append(
-            row | {name: geometric_mean(cells[name]) for name in ("margin", "over_im2col", "over_naive", "over_peer")}
-        )
+        row["margin"] = mean_speed_up(cells["margin"], cells["margin"].isna())
+        rows.append(row | {f"over_{name}": speed_up(cells, name) for name in ("im2col", "naive", "peer")})
     return pd.DataFrame(rows)
 
 
