@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 HEADINGS = ("problems", "number", "most wins", "other wins", "over im2col", "over naive", "over the best peer")
+OVER = ("over_im2col", "over_naive", "over_peer")
 CHART = "charts/winners.png"
 
 
@@ -37,8 +38,7 @@ def block(run: Path) -> str:
     versions = ", ".join(f"{name} {facts[f'{name}_version']}" for name in ("python", "numba", "numpy", "scipy"))
     suites = " ".join(f"`{suite}`" for suite in cells["suite"].drop_duplicates())
     rows = [
-        (row.kind, row.problems, row.first, row.others)
-        + tuple(found.said(row.problems) for found in (row.over_im2col, row.over_naive, row.over_peer))
+        (row.kind, row.problems, row.first, row.others, *(getattr(row, over).said(row.problems) for over in OVER))
         for row in class_winners(winners).itertuples(index=False)
     ]
     return "\n".join(
@@ -53,8 +53,9 @@ def block(run: Path) -> str:
             "| --- | ---: | --- | --- | ---: | ---: | ---: |",
             *(f"| {' | '.join(map(str, row))} |" for row in rows),
             "",
-            "The last three columns say how many times as long that contender takes as the winner: geometric means over",
-            "the n problems (all, unless said) that it was timed on and lost, or on how many it was hopeless, if on more.",
+            "The last three columns say how many times as long that contender takes as the winner: geometric means",
+            "over the n problems (all, unless said) that it was timed on and lost, or on how many it was hopeless, if",
+            "those are more.",
         ]
     )
 

@@ -41,7 +41,7 @@ def test_all_is_well() -> None:
         ({}, {"threads": 2, "threads_blas": 1}, ["2 threads asked for, blas has 1"]),
         ({"slowed": 0.6}, {}, ["the machine was slowed during most samples of 2 cells (100%)"]),
         ({"scaling": scaling(0.99)}, {}, ["direct on 1 problem", "1.01× as fast as one"]),
-        ({"scaling": scaling(0.99, probe=2)}, {}, ["had no cores to give while 1 cell of 1"]),
+        ({"scaling": scaling(0.99, probe=2)}, {}, ["the machine had no second core to give while 1 of 1 cell"]),
         ({"traced_bytes": 32 << 20}, {}, ["direct on 1 problem", "a call allocates 32.0 MiB that nobody declared"]),
         ({"resident_bytes": 32 << 20}, {}, ["a call allocates 32.0 MiB"]),
     ],
@@ -49,6 +49,18 @@ def test_all_is_well() -> None:
 def test_what_is_not_well(changes: dict[str, Any], facts: dict[str, Any], said: list[str]) -> None:
     (sentence,) = alarms(cells(**changes), facts)
     assert all(part in sentence for part in said), sentence
+
+
+def test_on_a_disturbed_machine_there_is_one_sentence_and_no_alarm() -> None:
+    serial, busy = scaling(0.99), scaling(0.99, probe=2)
+    rows = [
+        {"algorithm": name, **QUIET, "scaling": text} for name, text in zip("abcd", [serial] * 3 + [busy], strict=True)
+    ]
+    judged, told = alarms(contest(*rows), {})[:-1], alarms(contest(*rows[2:]), {})
+    assert "no second core to give to 1 of 4 cells" in judged[0]
+    assert "a on 1 problem" in judged[1]
+    assert len(told) == 1
+    assert "while 1 of 2 cells were timed on 2 threads: whether kernels scale cannot be said" in told[0]
 
 
 def test_a_problem_of_two_suites_is_counted_once() -> None:

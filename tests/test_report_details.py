@@ -36,7 +36,8 @@ def test_threads_are_compared_with_what_the_machine_gives() -> None:
     assert list(table["threads"]) == [1, 2]
     assert table["gain"].tolist() == pytest.approx([1.0, 1.6])
     assert table["machine"].tolist() == pytest.approx([1.0, 2.0])
-    assert not table["alarm"].any()
+    assert not table["note"].any()
+    assert scaling.verdict(frame) == ""
     assert findings.gained(table) == "2 threads are 1.60× as fast as one; the machine itself gains 2.00×"
 
 
@@ -45,6 +46,7 @@ def test_what_nobody_can_judge_is_told_and_not_drawn() -> None:
         "busy": FASTER | {"probe": [[1.0] * 6, [2.0] * 6]},
         "small": FASTER | {"kernel_threads": [1, 1]},
         "quick": FASTER,
+        "other": FASTER,
     }
     cells = [
         (FIRST if name == "quick" else {"best_ratio": 2.0}) | {"algorithm": name, "scaling": json.dumps(row)}
@@ -52,13 +54,29 @@ def test_what_nobody_can_judge_is_told_and_not_drawn() -> None:
     ]
     frame = contest(*cells)
     table = scaling.scaling_table(frame, winner_table(frame))
-    assert set(table.loc[table["judged"], "algorithm"]) == {"quick"}
+    assert set(table.loc[table["judged"], "algorithm"]) == {"quick", "other"}
     notes = dict(zip(table["algorithm"], table["note"], strict=True))  # of the most threads
-    assert "no cores to give" in notes["busy"]
+    assert "no second core to give" in notes["busy"]
     assert "left to one thread" in notes["small"]
     assert notes["quick"] == ""
     (figure,) = (figure for figure in charts.figures(frame, winner_table(frame)) if figure.section == "scaling")
     assert "2 threads are 1.60× as fast as one" in figure.words
+
+
+def test_from_a_machine_without_cores_to_give_nothing_is_concluded() -> None:
+    serial = FASTER | {"seconds": [[2.0] * 6, [2.0] * 6]}
+    rows = {"direct": serial, "im2col": FASTER | {"probe": [[1.0] * 6, [1.0, 2.0] * 3]}}
+    cells = [{"algorithm": name, "scaling": json.dumps(row)} for name, row in rows.items()]
+    frame = contest(FIRST | cells[0], {"best_ratio": 2.0} | cells[1])
+    winners = winner_table(frame)
+    table = scaling.scaling_table(frame, winners)
+    assert not table["judged"].any()
+    assert "as fast as one" not in " ".join(table["note"])
+    assert not [figure for figure in charts.figures(frame, winners) if figure.section == "scaling"]
+    report = page.Report("disturbed", frame, winners, [], report_frame.MACHINE)
+    for said in (page.html(report), page.markdown(report)):
+        assert "The machine had no second core to give during this run: no kernel is judged" in said
+        assert "as fast as one, where" not in said
 
 
 def test_winners_of_a_suite_have_their_phases_with_slow_down_and_deviation() -> None:

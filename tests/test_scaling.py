@@ -69,7 +69,7 @@ def test_a_parallel_kernel_gains_what_the_machine_has_and_a_serial_one_is_named(
     assert one.gain.median == 1
     assert two.gain.median == pytest.approx(2)
     assert two.efficiency == pytest.approx(1)
-    assert two.machine == pytest.approx(2)
+    assert two.machine.median == pytest.approx(2)
     assert two.busy == pytest.approx(2)
     assert not two.alarm
     serial = gains(found["serial"])[-1]
@@ -107,6 +107,24 @@ def test_alarms(
     two = gains(record(seconds, probe, kernel_threads))[-1]
     assert two.judged == judged
     assert bool(two.alarm) == alarming
+
+
+@pytest.mark.parametrize(
+    ("probe", "busy", "judged"),
+    [
+        ([1.0] * 6, 1.9, True),
+        ([1.0] * 3 + [2.0] * 3, 1.9, False),  # a neighbour comes and goes
+        ([1.0] * 6, 0.8, False),  # the process waits for its turn
+    ],
+)
+def test_a_machine_that_gives_its_cores_at_times_only_is_not_judged(
+    probe: list[float], busy: float, judged: bool
+) -> None:
+    given = json.loads(record((1.0, 0.95), (1.0, 1.0)))
+    given |= {"probe": [[1.0] * 6, probe], "busy": [1.0, busy]}
+    two = gains(json.dumps(given))[-1]
+    assert two.judged == bool(two.alarm) == judged
+    assert judged or two.note == "the machine had no second core to give"
 
 
 def test_no_record_no_gains() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from convbench.bench.allocation import RESOLUTION
 from convbench.bench.environment import Facts
-from convbench.bench.gains import gains
+from convbench.bench.gains import conclusive, gains, no_cores
 from convbench.units import count, percent, size
 
 MOSTLY = 0.5  # of a cell's samples
@@ -51,11 +51,12 @@ def _grouped(found: list[tuple[str, str, str]]) -> Iterator[str]:
 def _serial(own: pd.DataFrame) -> Iterator[str]:
     most = [(row, gains(str(row.scaling))[-1]) for row in own[own["scaling"] != ""].itertuples()]
     busy = [gain for _, gain in most if not gain.judged]
+    if not conclusive([gain for _, gain in most]):
+        whole = f"{no_cores(busy[0].threads)} while {len(busy)} of {count(len(most), 'cell')} were timed on"
+        yield f"{whole} {busy[0].threads} threads: whether kernels scale cannot be said"
+        return
     if busy:
-        yield (
-            f"the machine had no cores to give while {count(len(busy), 'cell')} of {len(most)} were timed on several "
-            "threads: whether they scale cannot be said"
-        )
+        yield f"{no_cores(busy[0].threads)} to {len(busy)} of {count(len(most), 'cell')}: those are not judged"
     yield from _grouped([(row.algorithm, row.spec, gain.alarm) for row, gain in most if gain.alarm])
 
 

@@ -110,8 +110,8 @@ def error_chart(frame: pd.DataFrame, looks: Sequence[Style], title: str) -> alt.
         *_markers(points, 90, x=x, y=y),
         text.mark_text(fontSize=12).encode(**at, color=alt.Color("ink:N", scale=None)),
         title=title,
-        subtitle="point: geometric mean of the time, median of the error, over the problems that each was timed on; pale bars: "
-        "their middle 80%",
+        subtitle="point: geometric mean of the time, median of the error, over the problems that each was timed on; "
+        "pale bars: their middle 80%",
         width=width,
         height=height,
     )

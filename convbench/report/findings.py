@@ -256,7 +256,7 @@ def gained(scaled: pd.DataFrame) -> str:
 
 
 def whole(suite: str, rows: pd.DataFrame) -> str:
-    """The total of a network or of the part measured, and the best peer's; rows of `networks.network_table`, in order."""
+    """The total of a network or of the part measured, and the best peer's; rows of `network_table`, in order."""
     first = rows.iloc[0]
     peers = rows[rows["peer"].astype(bool)]
     beside = f", {peers['algorithm'].iloc[0]} {seconds(peers['seconds'].iloc[0])}" if len(peers) else ""

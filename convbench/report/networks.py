@@ -46,9 +46,9 @@ def network_table(cells: pd.DataFrame, winners: pd.DataFrame, regrets: pd.DataFr
     """One row per network and contender: layers and share of the flop covered, seconds, low, high, flops, behind.
 
     of: different layers that the run has times of; own: those of the network; occurrences, whole: the same with repeats
-    of the contender and of the network. seconds: sum of repeats × median time over the layers on which the contender was timed; low, high: that of the ends
-    of the intervals. behind: the same sum over that of BEST on the same layers. CHOSEN takes what `auto` predicts to
-    be fastest, and has a row where that was timed on every layer.
+    of the contender and of the network. seconds: sum of repeats × median time over the layers on which the contender
+    was timed; low, high: that of the ends of the intervals. behind: the same sum over that of BEST on the same layers.
+    CHOSEN takes what `auto` predicts to be fastest, and has a row where that was timed on every layer.
     """
     timed = cells[cells["time"].notna() & cells["suite"].isin(_networks(cells))]
     best = timed[timed["own_winner"]].assign(algorithm=BEST, peer=False)

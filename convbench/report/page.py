@@ -98,7 +98,7 @@ def _tables(cells: pd.DataFrame, winners: pd.DataFrame) -> dict[str, tuple[str, 
         "regret": ("", regret.regret_text(regret.regret_summary(regrets, winners))),
         "costs": (costs.paid_back(even), costs.break_even_text(even)),
         "phases": ("", phases.phase_text(phases.phase_table(*once))),
-        "scaling": ("", scaling.scaling_text(scaling.scaling_table(*once))),
+        "scaling": (scaling.verdict(once[0]), scaling.scaling_text(scaling.scaling_table(*once))),
         "networks": ("", networks.network_text(networks.network_table(cells, winners, regrets))),
     }
     return {section: (said, table) for section, (said, table) in found.items() if len(table.frame)}

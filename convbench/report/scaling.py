@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from convbench.bench.gains import gains
+from convbench.bench.gains import conclusive, gains, no_cores
 from convbench.report.curves import TIMES
 from convbench.report.layout import LogAxis, spread, stack
 from convbench.report.palette import COLOUR, INK, MUTED, SHAPE, Style, dress
@@ -17,28 +17,35 @@ from convbench.report.shown import Column, Shown
 from convbench.report.tables import geometric_mean
 from convbench.units import percent, ratio, seconds
 
-__all__ = ["scaling_chart", "scaling_table", "scaling_text"]
+__all__ = ["scaling_chart", "scaling_table", "scaling_text", "verdict"]
 
 WIDTH, HEIGHT = 460, 360
 
 
 def scaling_table(cells: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
     """One row per cell and number of threads: KEY, label, anchor, algorithm, threads, seconds, gain, low, high,
-    machine (the multiply-add probe's gain), efficiency, busy (processors that worked), alarm, note, judged (whether
-    the kernel was to use the threads and the machine had them to give)."""
+    machine (the multiply-add probe's gain), efficiency, busy (processors that worked), note, judged (whether the
+    kernel was to use the threads and the machine had them to give; of a run whose machine had not, none is)."""
     scaled = cells[cells["scaling"] != ""].merge(winners[[*KEY, "label"]], on=KEY)
-    rows = []
+    rows, known = [], conclusive([gains(text)[-1] for text in scaled["scaling"]])
     for cell in scaled.itertuples(index=False):
         head = (cell.suite, cell.spec, cell.weights, cell.label, anchor(cell.suite, cell.spec, cell.weights))
         several = gains(cell.scaling)
-        judged = several[-1].kernel_threads > 1 and several[-1].judged
+        judged = known and several[-1].kernel_threads > 1 and several[-1].judged
         for gain in several:
             found = (gain.threads, gain.seconds.median, gain.gain.median, gain.gain.low, gain.gain.high)
-            rows.append(
-                (*head, cell.algorithm, *found, gain.machine, gain.efficiency, gain.busy, gain.alarm, gain.note, judged)
-            )
+            note = "" if gain.alarm and not known else gain.note
+            rows.append((*head, cell.algorithm, *found, gain.machine.median, gain.efficiency, gain.busy, note, judged))
     columns = [*KEY, "label", "anchor", "algorithm", "threads", "seconds", "gain", "low", "high", "machine"]
-    return pd.DataFrame(rows, columns=[*columns, "efficiency", "busy", "alarm", "note", "judged"])
+    return pd.DataFrame(rows, columns=[*columns, "efficiency", "busy", "note", "judged"])
+
+
+def verdict(cells: pd.DataFrame) -> str:
+    """That nothing follows from the table, where nothing does."""
+    most = [gains(text)[-1] for text in cells.loc[cells["scaling"] != "", "scaling"]]
+    if conclusive(most):
+        return ""
+    return f"{no_cores(most[0].threads).capitalize()} during this run: no kernel is judged by these numbers."
 
 
 def scaling_text(table: pd.DataFrame) -> Shown:

@@ -178,7 +178,8 @@ def algorithm_table(frame: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
 def class_table(frame: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
     """One row per class of problems and algorithm that ran there: problems, ran, wins, behind (geometric mean), few.
 
-    few: whether it was hopeless on more of them than it ran on, so that its mean stands for those it is fit for. The best peer of each problem stands as one algorithm called `best peer`.
+    few: whether it was hopeless on more of them than it ran on, so that its mean stands for those it is fit for. The
+    best peer of each problem stands as one algorithm called `best peer`.
     """
     cells = frame.merge(winners[[*KEY, "kind", "winner", "best_peer"]], on=KEY, suffixes=("_flag", ""))
     hopeless = cells[cells["status"] == "hopeless"].groupby(["kind", "algorithm"]).size().rename("hopeless")
