@@ -188,6 +188,7 @@ def test_without_contenders_there_is_no_race(clock: FakeClock) -> None:
         ({"a": 1.0, "b": 4.0}, 18.0, {"a": 6, "b": 3}),
         ({"a": 1.0, "b": 12.0}, 18.0, {"a": 6, "b": 1}),
         ({"a": 10.0, "b": 10.0}, -1.0, {"a": 1, "b": 1}),
+        ({"a": 1e-3, "b": 9.0}, 3.0, {"a": 6, "b": 1}),  # no round of b fits: that is not a's loss
         ({}, 1.0, {}),
     ],
 )

@@ -12,7 +12,7 @@ from fake_clock import FakeClock
 
 from convbench.algorithm import Unsupported
 from convbench.bench.orders import Job
-from convbench.bench.worker import HOPELESS, Trials
+from convbench.bench.worker import HOPELESS, Trials, for_rounds
 
 Event = dict[str, Any]
 
@@ -167,6 +167,13 @@ def test_a_long_first_call_is_not_repeated_to_calibrate(clock: FakeClock) -> Non
     racers, _ = trials(clock, [long])
     assert racers == ["long"]
     assert long.calls == 1
+
+
+@pytest.mark.parametrize(("left", "scaling", "seconds"), [(10.0, (), 9.7), (10.0, (1, 2), 4.7), (-2.0, (), 3.0)])
+def test_slow_first_calls_and_preparations_leave_time_for_rounds(
+    left: float, scaling: tuple[int, ...], seconds: float
+) -> None:
+    assert for_rounds(Job("mb1ic1ih4oc1kh1", "dense", (), 10.0, scaling=scaling), left) == pytest.approx(seconds)
 
 
 def test_with_cold_caches_a_rival_that_hides_its_weights_is_skipped(clock: FakeClock) -> None:

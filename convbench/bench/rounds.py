@@ -118,11 +118,14 @@ def _cold_sample(racer: Racer, clock: Clock) -> float:
 
 
 def affordable(costs: Mapping[str, float], seconds: float) -> dict[str, int]:
-    """Rounds for each contender within ``seconds``: ``LEAST_ROUNDS``, fewer for the dearest ones, but one for all."""
-    rounds = dict.fromkeys(costs, LEAST_ROUNDS)
-    for name in sorted(costs, key=costs.__getitem__, reverse=True):
-        others = sum(costs[other] * rounds[other] for other in costs if other != name)
-        rounds[name] = max(1, min(LEAST_ROUNDS, int((seconds - others) / costs[name])))
+    """Rounds for each contender within ``seconds``: ``LEAST_ROUNDS``, fewer for the dearest ones, but one for all.
+
+    The cheapest choose first, so that nobody has fewer rounds because somebody slower is in the race.
+    """
+    rounds = {}
+    for name in sorted(costs, key=costs.__getitem__):
+        rounds[name] = max(1, min(LEAST_ROUNDS, int(seconds / costs[name])))
+        seconds -= costs[name] * rounds[name]
     return rounds
 
 

@@ -31,6 +31,7 @@ from convbench.verify import Truth, truth
 
 HOPELESS = 20.0  # times the best
 HOPELESS_SHARE = 0.3  # of the job's seconds, for calls that are made once
+ROUNDS_SHARE = 0.3  # of the job's seconds at least: preparations and first calls leave this much for the rounds
 RECHECK = 0.1  # of the job's seconds: longer first calls are not repeated to calibrate
 
 
@@ -52,14 +53,19 @@ def work(job: Job, probes: Sequence[Probe], machine: Machine, clock: Clock, emit
         end = clock() + job.seconds
         trials = Trials(job, answer, clock, emit, planned[0].spec.layout)
         racers = trials.select(planned)
-        aside = job.seconds * ((scaling.SHARE if job.scaling else 0.0) + details.SHARE)
         probed = {probe.name: probe.call for probe in probes}
-        race(racers, probed, end - aside - clock(), clock, Random(job.seed), emit)
+        race(racers, probed, for_rounds(job, end - clock()), clock, Random(job.seed), emit)
         inf = float("inf")
         details.tell(trials.racing, inf if job.details else details.SHARE * job.seconds, clock, emit)
         if job.scaling:
             several = {threads: fma_probe(planned[0].spec.dtype, threads, machine).call for threads in job.scaling}
             scaling.tell(trials.racing, job, several, scaling.SHARE * job.seconds, clock, process_time, emit)
+
+
+def for_rounds(job: Job, left: float) -> float:
+    """Seconds for the rounds of a job that has so many left, those for details and scaling among them."""
+    aside = job.seconds * ((scaling.SHARE if job.scaling else 0.0) + details.SHARE)
+    return max(left - aside, ROUNDS_SHARE * job.seconds)
 
 
 def _planned(job: Job, spec: ConvSpec, machine: Machine, clock: Clock, emit: Emit) -> list[Contender]:
