@@ -21,6 +21,10 @@ _NAME = re.compile(r'n(?:"([^"]*?)(?:\*([0-9]+))?"|([^"\s]*?))(?:\*([0-9]+))?$')
 _EXPECTED = 'one of the keys g mb ic oc, or i o k s p d followed by d, h or w, or n"name" at the end'
 
 
+SHOWN = 40
+"""Characters of what was found that an error shows."""
+
+
 class DescriptorError(SpecError):
     """A descriptor, or a line in another format, that cannot be read. Columns and lines count from 1.
 
@@ -132,7 +136,7 @@ def _scan(text: str, position: int) -> tuple[dict[str, int], dict[str, int], str
             return numbers, columns, quoted or bare or "", int(inside or outside or 1)
         match = _KEY.match(text, position)
         if match is None:
-            raise DescriptorError(f"expected {_EXPECTED}; found {text[position:]!r}", position + 1)
+            raise DescriptorError(f"expected {_EXPECTED}; found {text[position : position + SHOWN]!r}", position + 1)
         key, digits = match.groups()
         if not 0 < len(digits) < 20:
             raise DescriptorError(f"expected an integer from 0 to 2**63 - 1 after {key}", match.start(2) + 1)

@@ -66,6 +66,21 @@ def test_check_fails_what_is_wrong_in_one_line_each(text: str, reason: str, tmp_
     assert "6 problems: 6 ok, 4 not applicable, 2 failed" in result.stdout
 
 
+def test_check_says_on_standard_error_where_it_is() -> None:
+    result = run("check", "smoke", "--algorithms", "naive")
+    lines = result.stderr.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [f"[{i}/6]" for i in range(1, 7)]
+    assert lines[0].endswith("smoke:3x3")
+
+
+def test_more_threads_than_processors_are_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5}, raising=False)
+    for threads, warnings in ((4, 1), (2, 0)):
+        result = run("check", PROBLEM, "--algorithms", "naive", "--threads", threads)
+        assert result.exit_code == 0
+        assert result.stderr.count("4 threads take turns on the 2 processors that this process may use") == warnings
+
+
 def test_check_takes_a_batch_size_a_kind_and_suites() -> None:
     result = run("check", PROBLEM, "--suite", "smoke", "--algorithms", "naive", "--batch", 3, "--kind", "relu")
     assert result.exit_code == 0

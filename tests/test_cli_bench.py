@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from typer.testing import Result
 from convbench import machine, report, select
 from convbench.bench import runner
 from convbench.bench.records import cells
-from convbench.cli.benchmark import fresh_directory
+from convbench.cli.benchmark import Spent, fresh_directory
 from convbench.select import fastest
 from convbench.spec import ConvSpec
 
@@ -71,6 +72,27 @@ def test_a_run_writes_its_record_and_report(smoke: tuple[Path, Result]) -> None:
     assert f"report: {out / 'report.html'}" in result.stdout
 
 
+def test_a_run_ends_with_the_answer_what_is_remembered_and_the_time_taken(smoke: tuple[Path, Result]) -> None:
+    (said,) = re.findall(r"^Of 6 problems, the fastest of ours is .*$", smoke[1].stdout, re.MULTILINE)
+    assert "`" not in said
+    assert "of 6 winners are clear at 95%" in smoke[1].stdout
+    assert "now know 5 of 6 problems of this run" in smoke[1].stdout
+    assert "not 1 of rank-1 weights, which a call does not know from others" in smoke[1].stdout
+    assert re.search(r"^time: \d+ s of start-up .*, \d+ s of measurements, of a budget of 3 s$", smoke[1].stdout, re.M)
+
+
+def test_time_is_start_up_until_the_first_problem_begins() -> None:
+    spent, heard = Spent(), []
+    hear = spent.heard_by(heard.append)
+    for stage, elapsed in (("compile", 1.0), ("load", 9.0), ("measure", 12.0), ("measure", 20.0), ("done", 32.0)):
+        hear(runner.Progress(stage, "", 0, 2, elapsed, 0.0))
+    assert (spent.start, spent.measuring) == (12.0, 20.0)
+    assert len(heard) == 5
+    nothing = Spent()
+    nothing.heard_by(heard.append)(runner.Progress("done", "", 2, 2, 1.0, 0.0))
+    assert not nothing.measuring
+
+
 def test_a_run_with_a_wrong_algorithm_says_so(smoke: tuple[Path, Result]) -> None:
     out, result = smoke
     assert result.exit_code == 1
@@ -101,4 +123,5 @@ def test_a_finished_run_is_not_measured_again(smoke: tuple[Path, Result], monkey
     monkeypatch.setattr(report, "write", lambda directory, cells: directory)
     arguments = ("--budget", 3, "--threads", 1, "--out", smoke[0], "--with", smoke[0].parent / "toy.py")
     assert run("bench", "smoke", *arguments).exit_code == 1
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
     refused(run("bench", "smoke", "--threads", 2, "--out", smoke[0]), "threads = 1")

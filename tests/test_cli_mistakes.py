@@ -77,6 +77,24 @@ def test_an_unreadable_descriptor_has_file_line_and_column(tmp_path: Path) -> No
     refused(run("check", path), f"{path}:3:13")
 
 
+def test_what_is_no_list_of_problems_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
+    refused(run("bench", tmp_path), f"{tmp_path} is a directory; allowed: a suite, a descriptor, a file of problems")
+    path = tmp_path / "README.md"
+    path.write_text("# The shapes of MIOpenDriver's\n\nThis is prose.\n\nMIOpenDriver's is a possessive.\n")
+    refused(run("check", path), f"{path}:3:1: expected", "allowed in a file of problems: descriptors, CSV")
+    path.write_text("[" + "9, " * 1000)
+    refused(run("check", path), f"{path}:1:1")
+    assert len(run("check", path).stderr) < 500
+
+
+def test_what_is_no_run_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
+    allowed = "allowed: a directory that `convbench bench` wrote, or the samples.json in it"
+    refused(run("report", tmp_path), f"{tmp_path} holds no samples.json", allowed)
+    refused(run("compare", tmp_path, tmp_path), f"{tmp_path} holds no samples.json", allowed)
+    (tmp_path / "README.md").write_text("prose")
+    refused(run("report", tmp_path / "README.md"), "README.md: not a record of convbench", allowed)
+
+
 def test_an_unreadable_row_has_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "layers.csv"
     path.write_text(csv.dumps([ConvSpec.parse(PROBLEM)]).replace("3,7,7,4", "three,7,7,4"))

@@ -250,7 +250,7 @@ def test_markdown_is_made_of_tables(write: Write, tmp_path: Path) -> None:
 def test_fail_above_is_an_exit_code(write: Write, limit: str, code: int) -> None:
     told = run("compare", write("a"), write("b", seed=50, direct=1.15e-3), "--fail-above", limit)
     assert told.exit_code == code
-    assert ("direct on mb1ic8ih7oc8oh7kh3ph1: 1.1" in told.stderr) == bool(code)
+    assert ("above 5%: direct on mb1ic8ih7oc8oh7kh3ph1: 1.1" in told.stderr) == bool(code)
 
 
 def test_only_the_algorithms_asked_for(write: Write) -> None:

@@ -14,7 +14,7 @@ from pyperf import Benchmark
 
 from convbench.bench.contamination import full_speed, slowed
 from convbench.bench.environment import Facts
-from convbench.bench.samples import load
+from convbench.bench.samples import RUN, load
 from convbench.bench.stats import Standing, standings
 from convbench.machine import write_atomic
 from convbench.spec import ConvSpec
@@ -135,6 +135,8 @@ def problems(run: str | Path) -> Iterator[Problem]:
 
 def _samples_path(run: str | Path) -> Path:
     path = Path(run)
+    if path.is_dir() and not (path / SAMPLES).exists():
+        raise FileNotFoundError(f"{path} holds no {SAMPLES}; allowed: {RUN}")
     return path / SAMPLES if path.is_dir() else path
 
 

@@ -21,6 +21,7 @@ from convbench.bench.scrub import scrub
 from convbench.machine import write_atomic
 
 PROBES = ("fma", "stream")
+RUN = "a directory that `convbench bench` wrote, or the samples.json in it"
 STATUSES = ("ok", "weak test", "failed", "skipped", "crashed", "timed out", "hopeless", "out of budget")
 """How a cell stands. weak test: right, but the data could not have caught an error; hopeless: too slow to be timed."""
 
@@ -192,5 +193,5 @@ def load(path: Path) -> Iterable[Benchmark]:
         if strange := [name for benchmark in found if " | " not in (name := str(benchmark.get_name()))]:
             raise ValueError(f"benchmark {strange[0]!r} is not named <spec> | <algorithm>")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path}: not a record of convbench ({error})") from error
+        raise RecordError(f"{path}: not a record of convbench ({error}); allowed: {RUN}") from error
     return found

@@ -73,11 +73,17 @@ def bench(
         str | None,
         typer.Option(
             metavar="N[,N…]",
-            help="Threads of each call; of several, the most, and then how all scale. (default: one per core allowed)",
+            help="Threads of each call; of several, the most, and then how all scale. (default: one per core allowed, "
+            "beyond which they take turns)",
         ),
     ] = None,
     budget: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="For all measurements; compiling comes on top.")
+        float,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="For all measurements; start-up (kernels loaded, new ones compiled) comes on top.",
+        ),
     ] = 300,
     out: Annotated[
         Path | None,
@@ -161,7 +167,8 @@ def compare(
     fail_above: Annotated[
         str | None,
         typer.Option(
-            metavar="PERCENT", help="Exit code 1 if one of ours is surely slower, by more than this, or broken."
+            metavar="PERCENT",
+            help="Exit code 1 if one of ours is surely slower, by more than this, or broken; 5% and 5 are the same.",
         ),
     ] = None,
     force: Annotated[

@@ -29,10 +29,12 @@ from convbench.bench.crew import WorkerError
 from convbench.bench.orders import HOT
 from convbench.bench.remember import measured
 from convbench.bench.samples import RecordError
-from convbench.cli.terminal import Interrupted, UserError, batched, console, names_in, register_files
+from convbench.cli.terminal import Interrupted, UserError, batched, console, names_in, register_files, warn_of_turns
 from convbench.driver import checked_limits
 from convbench.kernels.threads import available
 from convbench.machine import describe
+from convbench.report.findings import answer
+from convbench.report.problems import PROBLEM
 from convbench.report.standing import standing_text
 from convbench.units import count
 
@@ -81,6 +83,7 @@ def run(asked: Request) -> bool:
     """Measure, write the report, tell and remember who won; False if one of ours was wrong or crashed."""
     for threads in asked.threads:
         checked_limits(threads)
+    warn_of_turns(max(asked.threads, default=1))
     theirs = register_files(asked.files)
     config = runner.Config(
         problems=_measurable(
@@ -98,10 +101,10 @@ def run(asked: Request) -> bool:
     for name in config.contenders:
         find(name)
     _ensure_writable(config.out)
-    screen = console()
+    screen, spent = console(), Spent()
     try:
         with _display(screen) as show:
-            runner.run(config, show)
+            runner.run(config, spent.heard_by(show))
     except (runner.RunError, RecordError, WorkerError) as error:
         raise UserError(str(error)) from error
     except KeyboardInterrupt:
@@ -113,7 +116,33 @@ def run(asked: Request) -> bool:
     for sentence in alarms(cells, records.environment_of(config.out)):
         typer.echo(f"note: {sentence}")
     _remember(config.out)
+    if spent.measuring:
+        typer.echo(f"time: {spent}, of a budget of {asked.budget:g} s")
     return _all_right(cells)
+
+
+@dataclass
+class Spent:
+    """Seconds of start-up and of measurements, as the runner's messages tell them."""
+
+    start: float = 0.0
+    measuring: float = 0.0
+    _began: bool = False
+
+    def heard_by(self, show: Callable[[runner.Progress], None]) -> Callable[[runner.Progress], None]:
+        """What takes the messages and hands them on."""
+
+        def hear(now: runner.Progress) -> None:
+            if not self._began:
+                self.start = now.elapsed
+            self._began |= now.stage == "measure"
+            self.measuring = now.elapsed - self.start
+            show(now)
+
+        return hear
+
+    def __str__(self) -> str:
+        return f"{self.start:.0f} s of start-up (kernels loaded or compiled), {self.measuring:.0f} s of measurements"
 
 
 def _measurable(problems: Iterable[suites.Problem]) -> list[suites.Problem]:
@@ -193,12 +222,15 @@ def _tell(directory: Path, screen: Console) -> pd.DataFrame:
     except RecordError as error:
         raise UserError(str(error)) from error
     page = report.write(directory, cells)
-    rows = report.winner_text(report.winner_table(cells))
+    winners = report.winner_table(cells)
+    rows = report.winner_text(winners)
     if screen.width < WIDE:
         rows = rows[[*BRIEF]]
     table = _table(rows)
     table.caption, table.caption_justify = CAPTION, "left"
     screen.print(table)
+    for sentence in answer(cells.drop_duplicates([*PROBLEM, "algorithm"]), winners.drop_duplicates(PROBLEM)):
+        typer.echo(sentence.replace("`", ""))
     typer.echo(f"report: {page}")
     return cells
 
@@ -223,7 +255,18 @@ def _remember(directory: Path) -> None:
     except OSError as error:
         typer.echo(f"convbench: warning: choices are not recorded: {error}", err=True)
         return
-    typer.echo(f"choices: fastest() and conv1d/2d/3d() now know {count(len(found), 'problem')} of this run ({path})")
+    all_of_them = list(records.problems(directory))
+    known = f"{len(found)} of {count(len(all_of_them), 'problem')} of this run"
+    typer.echo(f"choices: fastest() and conv1d/2d/3d() now know {known} ({path}){_unknown(all_of_them, len(found))}")
+
+
+def _unknown(every: Sequence[records.Problem], known: int) -> str:
+    """Why some problems of a run are not remembered; "" where all are."""
+    special = sum(problem.shared["weights"] != "dense" for problem in every)
+    others = len(every) - known - special
+    why = [f"{special} of rank-1 weights, which a call does not know from others"] if special else []
+    why += [f"{others} on which nothing was timed or not every algorithm took part"] if others else []
+    return f"; not {' and '.join(why)}" if why else ""
 
 
 def _all_right(cells: pd.DataFrame) -> bool:

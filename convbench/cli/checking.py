@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from convbench.algorithm import Algorithm, Unsupported
 from convbench.algorithm import algorithms as registered
 from convbench.bench.contender import find
-from convbench.cli.terminal import UserError, console, names_in, problems_of, progress, register_files
+from convbench.cli.terminal import UserError, console, names_in, problems_of, progress, register_files, warn_of_turns
 from convbench.data import KINDS
 from convbench.driver import checked_limits
 from convbench.machine import write_atomic
@@ -63,9 +64,11 @@ def run(
 ) -> int:
     """Check, print every failure as it comes and a summary at the end; gives the number of failures.
 
+    What is checked shows in a bar, or where no terminal shows one, in a line per problem on standard error.
     ``file``: where every verdict goes, as CSV.
     """
     checked_limits(threads)
+    warn_of_turns(threads)
     register_files(files)
     for kind in kinds:
         if kind not in KINDS:
@@ -76,7 +79,9 @@ def run(
     out = console()
     with progress(out) as bar:
         task = bar.add_task("checking", total=len(problems))
-        for problem in problems:
+        for i, problem in enumerate(problems, 1):
+            if not out.is_terminal:
+                typer.echo(f"[{i}/{len(problems)}] {problem.spec.name or problem}", err=True)
             for name, contender in contenders.items():
                 bar.update(task, description=f"{problem.spec.name or problem.spec} · {name}")
                 for kind in kinds:

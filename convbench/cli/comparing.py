@@ -47,14 +47,14 @@ def run(runs: Sequence[Path], wanted: str | None, markdown: bool, fail_above: st
         _show(f"{_name(other)} against {_name(base)}", frame, markdown)
         said += [] if above is None else regressions(frame, above)
     for line in said:
-        typer.echo(f"above {fail_above}: {line}", err=True)
+        typer.echo(f"above {100 * (above or 0):g}%: {line}", err=True)
     return not said
 
 
 def fraction(text: str) -> float:
     """5% -> 0.05; a number without the sign is percent as well. UserError says what is allowed."""
     if not re.fullmatch(r"\d+(\.\d+)?%?", text):
-        raise UserError(f"--fail-above is {text!r}; allowed: a percentage such as 5%")
+        raise UserError(f"--fail-above is {text!r}; allowed: a percentage such as 5% (5 is the same)")
     return float(text.removesuffix("%")) / 100
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from convbench import suites
 from convbench.suites import Problem
+from convbench.units import count
 
 PIPED_WIDTH = 150  # columns of tables that no terminal shows
 
@@ -73,6 +75,14 @@ def threads_in(text: str | None) -> tuple[int, ...]:
     if not all(word.isdecimal() and int(word) > 0 for word in words):
         raise UserError(f"--threads is {text!r}; allowed: a number above 0, or several such as 1,2,4")
     return tuple(sorted({int(word) for word in words}))
+
+
+def warn_of_turns(threads: int) -> None:
+    """One line where threads are more than the processors: they are allowed, but their times say little."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads > processors:
+        found = count(processors, "processor")
+        warnings.warn(f"{threads} threads take turns on the {found} that this process may use", stacklevel=2)
 
 
 def register_files(files: Sequence[Path]) -> list[str]:

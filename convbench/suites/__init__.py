@@ -66,6 +66,8 @@ def _resolve(text: str) -> list[Problem]:
     if text in names():
         return load(text)
     path = Path(text)
+    if os.path.isdir(text):
+        raise SpecError(f"{text} is a directory; allowed: a suite, a descriptor, a file of problems")
     if detect.is_named(path) or os.path.isfile(text):
         return _problems(detect.read_entries(path))
     if _DESCRIPTOR.match(text):
