@@ -90,6 +90,19 @@ def test_no_two_contenders_look_alike() -> None:
     assert [style.peer for style in styles.values()] == sorted(style.peer for style in styles.values())
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_members_of_a_family_differ_in_lightness(dark: bool) -> None:
+    shown = palette.DARK if dark else {}
+    families: dict[str, list[str]] = {}
+    for style in palette.styles((name, False) for name in algorithms()).values():
+        families.setdefault(style.family, []).append(shown.get(style.colour, style.colour))
+    assert len(families["Winograd"]) > 3
+    for family, colours in families.items():
+        for i, colour in enumerate(colours[: len(palette.SHADES)]):
+            assert all(contrast(colour, other) > 1.2 for other in colours[:i]), (family, colour)
+            assert contrast(colour, shown.get(palette.PAPER, palette.PAPER)) > 1.3, (family, colour)
+
+
 # Problems
 
 

@@ -17,17 +17,12 @@ import pandas as pd
 
 from convbench.report.layout import stack
 from convbench.report.palette import COLOUR, INK, PAPER, Style, dress
+from convbench.report.problems import axis_title
 from convbench.report.shown import Shown
 from convbench.spec import ConvSpec
 
 __all__ = ["Cell", "WinnerMap", "map_chart", "map_text", "winner_maps"]
 
-AXES = {
-    "image": "image side, pixels",
-    "filter": "filter side, taps",
-    "channels": "input channels",
-    "outputs": "output channels",
-}
 UNIONS = {
     "one channel": ("one channel, up to 7×7", "one channel, above 7×7"),
     "every dense filter": ("1×1", "3×3, stride 1", "3×3, strided", "5×5 and larger"),
@@ -61,10 +56,16 @@ class WinnerMap:
     columns: tuple[str, ...]
     rows: tuple[str, ...]
     cells: dict[tuple[int, int], Cell]
+    ndim: int = 2
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """Of the two axes, the horizontal one first."""
+        return axis_title(self.across, self.ndim), axis_title(self.upright, self.ndim)
 
     @property
     def words(self) -> str:
-        return f"{self.kind}: {AXES[self.across]} × {AXES[self.upright]}"
+        return f"{self.kind}: {' × '.join(self.titles)}"
 
     def thresholds(self) -> list[tuple[float, float, float, float]]:
         """Line segments (x, y, x2, y2) in units of cells where neighbours have no winner in common."""
@@ -79,7 +80,7 @@ class WinnerMap:
 def _parameters(spec: ConvSpec) -> dict[str, float]:
     sides = {"image": spec.spatial, "filter": spec.filter}
     means = {name: math.prod(lengths) ** (1 / spec.ndim) for name, lengths in sides.items()}
-    return means | {"channels": spec.C, "outputs": spec.K}
+    return means | {"channels": spec.C, "outputs": spec.K, "ndim": spec.ndim}
 
 
 def _bins(values: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
@@ -127,7 +128,8 @@ def winner_maps(winners: pd.DataFrame) -> Iterator[WinnerMap]:
             j, rows = _bins(parameters.loc[members.index, upright])
             cells = {key: _cell(group) for key, group in members.groupby([i.to_numpy(), j.to_numpy()])}
             if min(len(columns), len(rows)) >= 2 and len(cells) > max(LEAST - 1, len(columns), len(rows)):
-                yield WinnerMap(kind, across, upright, columns, rows, cells)
+                ndim = int(parameters.loc[members.index, "ndim"].max())
+                yield WinnerMap(kind, across, upright, columns, rows, cells, ndim)
 
 
 def map_text(found: WinnerMap) -> Shown:
@@ -141,7 +143,7 @@ def map_text(found: WinnerMap) -> Shown:
         others = sorted(cell.shared - {cell.winner})
         return cell.winner + wins + (f" (tied: {', '.join(others)})" if others else "")
 
-    head = f"{AXES[found.upright]} \\ {AXES[found.across]}"
+    head = " \\ ".join(reversed(found.titles))
     rows = [
         {head: found.rows[j]} | {name: said(i, j) for i, name in enumerate(found.columns)}
         for j in reversed(range(len(found.rows)))
@@ -188,8 +190,8 @@ def map_chart(found: WinnerMap, looks: Sequence[Style], title: str) -> alt.Layer
     names = ["x", "y", "x2", "y2", "at_x", "at_y", "algorithm", "text"]
     cells = dress(pd.DataFrame(rows, columns=names), looks)
     hatched = [line for at, cell in found.cells.items() if not cell.sure for line in _hatch(*at)]
-    x = alt.X("x:Q", **_axis(found.columns, AXES[found.across]))
-    y = alt.Y("y:Q", **_axis(found.rows, AXES[found.upright]))
+    x = alt.X("x:Q", **_axis(found.columns, found.titles[0]))
+    y = alt.Y("y:Q", **_axis(found.rows, found.titles[1]))
     corners = {"x": x, "y": y, "x2": alt.X2("x2:Q"), "y2": alt.Y2("y2:Q")}
     base = alt.Chart(cells)
     names_at = {"x": alt.X("at_x:Q"), "y": alt.Y("at_y:Q"), "text": alt.Text("text:N")}

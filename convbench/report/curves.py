@@ -22,7 +22,7 @@ TIMES = "format(datum.value, '~r') + '×'"
 POWER = "replace(format(datum.value, '~e'), /e([+−-]?)([0-9]+)/, 'e$1$2')"
 
 
-def times_axis(axis: LogAxis, title: str, most: int = 10) -> alt.Axis:
+def times_axis(axis: LogAxis, title: str | None = None, most: int = 10) -> alt.Axis:
     """Ticks 1×, 2×, 5×, 10× …"""
     return alt.Axis(values=axis.ticks(most), labelExpr=TIMES, title=title)
 

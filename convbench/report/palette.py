@@ -1,7 +1,8 @@
-"""One look for every chart: a fixed colour per family of algorithms, a shape per algorithm, one Vega theme.
+"""One look for every chart: a hue per family of algorithms, a shade and a shape per algorithm, one Vega theme.
 
 Hues are those of Okabe and Ito (2008), distinguishable with any common colour-vision deficiency. Fifteen algorithms
-cannot have fifteen such hues, so a hue names the family (the mathematics) and the marker's shape the member; peers are
+cannot have fifteen such hues, so a hue names the family (the mathematics), and its lightness, which no deficiency
+takes away, and the marker's shape name the member; peers are
 drawn in the colour of the text, those of NumPy and SciPy in the paler one, hollow and dashed. The neutral colours are
 written into the SVG as they stand, and the page's style sheet maps each to its dark-mode counterpart.
 """
@@ -69,6 +70,20 @@ DARK = {
     "#e4e7eb": "#262d35",
     "#0072b2": "#3d9bd8",
 }
+SHADES = ((0.0, 0.0), (-0.45, 0.4), (0.4, -0.35), (-0.7, 0.8), (0.65, -0.6))
+"""Of the members of a family, in order: how far towards black (below 0) or white, on paper and on a dark screen."""
+
+
+def shade(colour: str, towards: float) -> str:
+    """The colour mixed with black or white, by that part."""
+    end = 255 if towards > 0 else 0
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (end - part) * abs(towards)):02x}" for part in parts)
+
+
+OWN = [name for name in FAMILIES if name not in PEERS]
+DARK |= {shade(FAMILIES[name][0], paper): shade(DARK.get(FAMILIES[name][0], FAMILIES[name][0]), dark)
+         for name in OWN for paper, dark in SHADES[1:]}  # fmt: skip
 DARK |= {ink: DARK.get(colour, colour) for colour, ink, _ in FAMILIES.values()}
 
 THEME: dict[str, Any] = {
@@ -151,6 +166,8 @@ def styles(contenders: Iterable[tuple[str, bool]]) -> dict[str, Style]:
         family = names[i]
         member = sum(style.family == family for style in chosen.values())
         colour, ink, _ = FAMILIES[family]
+        if not given[name]:
+            colour = shade(colour, SHADES[member % len(SHADES)][0])
         chosen[name] = Style(name, family, colour, ink, SHAPES[member % len(SHAPES)], given[name])
     return chosen
 

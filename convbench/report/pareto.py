@@ -97,7 +97,7 @@ def pareto_chart(front: pd.DataFrame, rows: pd.DataFrame, looks: Sequence[Style]
         alt.Chart(points)
         .mark_point(strokeWidth=1.2)
         .encode(
-            x=alt.X("best_ratio:Q", scale=across.scale, axis=times_axis(across, "time ÷ the fastest's", most=5)),
+            x=alt.X("best_ratio:Q", scale=across.scale, axis=times_axis(across, most=5)),
             y=alt.Y("error:Q", scale=upright.scale,
                     axis=alt.Axis(values=upright.ticks(4), labelExpr=POWER, title="error")),
             color=colour,
@@ -114,6 +114,9 @@ def pareto_chart(front: pd.DataFrame, rows: pd.DataFrame, looks: Sequence[Style]
     subtitle = [
         "hollow: another one is at most as slow, as wrong and as large; filled: none is, so it is the best choice for "
         "some limits;",
-        f"area: workspace; right is slower (shown up to {SHOWN:g}×), down is more accurate",
+        f"area: workspace; to the right: time ÷ the fastest's (shown up to {SHOWN:g}×); down is more accurate",
     ]
-    return chart.facet(facet, columns=COLUMNS).properties(title=alt.Title(title, subtitle=subtitle))
+    panels = chart.facet(facet, columns=COLUMNS).resolve_axis(
+        x="independent"
+    )  # a shared one is drawn where no panel is
+    return panels.properties(title=alt.Title(title, subtitle=subtitle))

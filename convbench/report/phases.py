@@ -18,11 +18,11 @@ from convbench.units import percent, ratio, seconds
 __all__ = ["phase_chart", "phase_table", "phase_text", "winner_chart"]
 
 WIDTH, ROW = 520, 24
-COLOURS = {  # hues of Okabe and Ito, by what a phase is for
-    **dict.fromkeys(("pad", "convert", "gather", "pack"), "#e69f00"),
-    **dict.fromkeys(("transform", "depthwise"), "#56b4e9"),
-    **dict.fromkeys(("multiply", "pointwise", "filter"), "#0072b2"),
-    **dict.fromkeys(("inverse", "write"), "#009e73"),
+KINDS = {  # hues of Okabe and Ito, by what a phase is for
+    "#e69f00": ("pad", "convert", "gather", "pack"),
+    "#56b4e9": ("transform", "depthwise"),
+    "#0072b2": ("multiply", "pointwise", "filter"),
+    "#009e73": ("inverse", "write"),
 }
 
 
@@ -85,9 +85,13 @@ def _bars(parts: pd.DataFrame, order: list[str], notes: list[str], title: str, m
     parts["begin"] = parts["end"] - parts["share"]
     parts["middle"] = (parts["begin"] + parts["end"]) / 2
     parts["text"] = [percent(value) if value > 0.07 else "" for value in parts["share"]]
-    phases = list(dict.fromkeys(parts["phase"]))
-    scale = alt.Scale(domain=phases, range=[COLOURS.get(phase, MUTED) for phase in phases])
-    legend = alt.Legend(title=None, orient="bottom", symbolType="square", columns=7)
+    present = set(parts["phase"])
+    kinds = {colour: [name for name in names if name in present] for colour, names in KINDS.items()}
+    kinds[MUTED] = sorted(present.difference(*kinds.values()))
+    kinds = {colour: names for colour, names in kinds.items() if names}
+    parts["kind"] = parts["phase"].map({name: ", ".join(names) for names in kinds.values() for name in names})
+    scale = alt.Scale(domain=list(map(", ".join, kinds.values())), range=list(kinds))
+    legend = alt.Legend(title=None, orient="bottom", symbolType="square", columns=5)
     axis = alt.Axis(format=".0%", tickCount=5, title=f"part of the sum of the phases{mean}")
     x = alt.X("begin:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=axis)
     y = rows_of(order, "row")
@@ -97,7 +101,7 @@ def _bars(parts: pd.DataFrame, order: list[str], notes: list[str], title: str, m
             x=x,
             x2=alt.X2("end:Q"),
             y=y,
-            color=alt.Color("phase:N", scale=scale, legend=legend),
+            color=alt.Color("kind:N", scale=scale, legend=legend),
         ),
         bars.mark_text(color="#000001", stroke="#ffffff", strokeWidth=2.5, strokeJoin="round", fontSize=11).encode(
             x=alt.X("middle:Q"), y=y, text=alt.Text("text:N")

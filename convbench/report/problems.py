@@ -10,7 +10,7 @@ import pandas as pd
 
 from convbench.spec import ConvSpec
 
-__all__ = ["CLASSES", "KEY", "PROBLEM", "Sweep", "anchor", "describe", "problem_class", "shape", "sweeps"]
+__all__ = ["CLASSES", "KEY", "PROBLEM", "Sweep", "anchor", "axis_title", "describe", "problem_class", "shape", "sweeps"]
 
 PROBLEM = ["spec", "weights"]
 """The columns that together name a problem, which is measured once."""
@@ -31,8 +31,25 @@ CLASSES = (
     "1-D",
     "3-D",
 )
-AXES = {"image": "image side, pixels", "filter": "filter side, taps", "channels": "input channels"}
+AXES = {
+    "image": "image side, pixels",
+    "filter": "filter side, taps",
+    "channels": "input channels",
+    "outputs": "output channels",
+}
+SIDES = {
+    ("image", 1): "samples of the signal",
+    ("image", 2): "image side √(H·W), pixels",
+    ("image", 3): "image side ∛(D·H·W), voxels",
+    ("filter", 2): "filter side √(R·S), taps",
+}
+"""What a size is where its number of dimensions tells more than the axis."""
 LEAST_POINTS = 4
+
+
+def axis_title(axis: str, ndim: int) -> str:
+    """What stands at an axis of AXES, for problems of so many dimensions."""
+    return SIDES.get((axis, ndim), AXES[axis])
 
 
 def _sides(sizes: tuple[int, ...]) -> str:
@@ -108,7 +125,7 @@ class Sweep:
 
     @property
     def axis_title(self) -> str:
-        return AXES[self.axis]
+        return axis_title(self.axis, ConvSpec.parse(next(iter(self.sizes))[0]).ndim)
 
     @property
     def smallest(self) -> float:
