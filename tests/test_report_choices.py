@@ -15,7 +15,7 @@ from report_frame import BANDWIDTH, FIRST, PEAK, SILENT, contest
 
 from convbench import suites
 from convbench.report import costs, crossover, findings, networks, pareto, regret, roofline, winner_table
-from convbench.report.problems import KEY
+from convbench.report.problems import KEY, axis_title
 from convbench.spec import ConvSpec
 
 
@@ -246,3 +246,10 @@ def test_a_part_of_a_network_is_called_a_part(cells: pd.DataFrame, winners: pd.D
     mine = cells[cells["suite"] == "resnet50"].assign(suite="mine")
     table = networks.network_table(mine, winner_table(mine), regret.regret_table(mine))
     assert (table["own"] == table["of"].max()).all(), "of a user's list nobody knows more than the run holds"
+
+
+def test_sides_of_images_that_are_no_squares_say_what_they_are(cells: pd.DataFrame, winners: pd.DataFrame) -> None:
+    titles = {found.kind: found.titles for found in crossover.winner_maps(winners) if found.across == "image"}
+    assert titles
+    assert all(title[0] == "image side √(H·W), pixels" for title in titles.values())
+    assert axis_title("image", 1) == "samples of the signal"

@@ -107,3 +107,14 @@ def test_without_details_there_is_nothing_of_them() -> None:
     assert phases.phase_table(frame, winners).empty
     assert scaling.scaling_table(frame, winners).empty
     assert 'id="phases"' not in page.html(page.Report("plain", frame, winners, [], {}))
+
+
+def test_each_colour_of_the_phases_has_one_entry_in_the_legend() -> None:
+    parts = dict.fromkeys(("call", "pad", "gather", "transform", "multiply", "filter", "inverse", "write"), 1e-3)
+    frame = contest(
+        FIRST | {"algorithm": "im2col", "phases": json.dumps(parts), "phases_sum": 1.0, "phases_slowdown": 1.0}
+    )
+    chart = phases.winner_chart(phases.phase_table(frame, winner_table(frame)), "phases").to_dict(validate=False)
+    scale = chart["layer"][0]["encoding"]["color"]["scale"]
+    assert scale["domain"] == ["pad, gather", "transform", "multiply, filter", "inverse, write", "call"]
+    assert len(set(scale["range"])) == len(scale["domain"])

@@ -51,7 +51,10 @@ def speedup_chart(frame: pd.DataFrame, baseline: str, looks: Sequence[Style], ti
     groups = {name: cells[cells["algorithm"] == name] for name in order}
     found = [mean_speed_up(group["speedup"], group["rough_base"]) for group in groups.values()]
     means = dress(pd.DataFrame({"algorithm": order, "mean": [each.mean for each in found]}), looks)
-    means["text"] = [each.said(0) for each in found]
+    means["text"] = [
+        each.said(0) if each.mean == each.mean else f"{each.hopeless} of {each.n + each.hopeless} hollow"
+        for each in found
+    ]
     axis = LogAxis(cells["speedup"].min(), cells["speedup"].max(), WIDTH)
     x = alt.X("speedup:Q", scale=axis.scale, axis=times_axis(axis, f"time of {baseline} ÷ time of the algorithm"))
     y = rows_of(list(means["algorithm"]), "algorithm")

@@ -30,7 +30,7 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "plain loops": ("#8a8a8a", "#5f5f5f", ("python_loops", "naive")),
     "direct": ("#0072b2", "#005c90", ("direct",)),
     "depthwise": ("#56b4e9", "#19699b", ("depthwise",)),
-    "matrix product": ("#e69f00", "#8a5f00", ("im2col", "implicit_gemm", "kn2row", "pointwise")),
+    "matrix product": ("#e69f00", "#8a5f00", ("im2col", "implicit_gemm", "pointwise", "kn2row")),
     "Winograd": ("#009e73", "#00694c", ("winograd",)),
     "FFT": ("#cc79a7", "#9c3f73", ("fft",)),
     "factorised": ("#d55e00", "#a34700", ("separable", "depthwise_separable")),
@@ -70,7 +70,7 @@ DARK = {
     "#e4e7eb": "#262d35",
     "#0072b2": "#3d9bd8",
 }
-SHADES = ((0.0, 0.0), (-0.45, 0.4), (0.4, -0.35), (-0.7, 0.8), (0.65, -0.6))
+SHADES = ((0.0, 0.0), (-0.45, 0.4), (-0.7, 0.8), (0.4, -0.35), (0.65, -0.6))
 """Of the members of a family, in order: how far towards black (below 0) or white, on paper and on a dark screen."""
 
 

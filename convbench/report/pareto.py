@@ -109,7 +109,7 @@ def pareto_chart(front: pd.DataFrame, rows: pd.DataFrame, looks: Sequence[Style]
         .properties(width=width, height=height, view=alt.ViewConfig(stroke=GRID))
     )  # fmt: skip
     look = {"labelFontSize": 11, "labelColor": INK, "labelAnchor": "start", "labelPadding": 3}
-    header = alt.Header(title=None, labelLimit=width + 30, **look)
+    header = alt.Header(title=None, labelLimit=width + 30, labelExpr="split(datum.value, ' · ')", **look)
     facet = alt.Facet("label:N", sort=list(rows["label"]), header=header)
     subtitle = [
         "hollow: another one is at most as slow, as wrong and as large; filled: none is, so it is the best choice for "
