@@ -23,9 +23,8 @@ from convbench.algorithms import depthwise as stencils
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import strip_plans, strip_products
-from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.pixel_tiles import TILES
-from convbench.kernels.strip_plans import StripPlan, plan_strips, scratch_parts
+from convbench.kernels.strip_plans import StripPlan, plan_strips
 from convbench.kernels.strip_products import pack_weights
 from convbench.kernels.ticks import OFF
 from convbench.machine import Machine
@@ -49,7 +48,7 @@ def prepare(plan: Plan, weight: np.ndarray) -> Any:
 
 
 def workspace(plan: Plan) -> int:
-    return scratch_bytes(scratch_parts(plan)) if isinstance(plan, StripPlan) else depthwise.workspace(plan)
+    return plan.scratch * plan.threads if isinstance(plan, StripPlan) else depthwise.workspace(plan)
 
 
 def run(plan, x, state, bias, y, work, ticks=OFF):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convbench.kernels.layout import ALIGNMENT, Part, round_up, scratch_bytes
+from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.pixel_tiles import TILES
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.strips import Strip, numbers, strip_of, strip_offsets
@@ -39,19 +39,13 @@ class StripPlan(NamedTuple):
     block_k: int  # tiles of output channels of a block
     offsets: np.ndarray  # int64 (block_c · taps,)
     sizes: np.ndarray  # int64: the strip and the rest of what the kernel is told
+    tasks: int
+    scratch: int  # bytes of one thread: floats, then integers
 
     @property
     def tiles_k(self) -> int:
         """Tiles of output channels of one group."""
         return -(-(self.spec.K // self.spec.groups) // self.height)
-
-    @property
-    def parts(self) -> tuple[int, int, int]:
-        """Elements of one thread's panel, partial sums and initial values."""
-        strip, lanes = self.strip, VECTOR_BYTES // self.spec.itemsize
-        vectors = -(-strip.pixels // lanes)
-        sums = vectors * self.block_k * self.height * lanes if self.block_c < strip.channels else 0
-        return strip.channels * strip.plane + SLACK * lanes, sums, self.block_k * self.height
 
 
 def tile_height(channels: int) -> int:
@@ -72,7 +66,7 @@ def plan_strips(spec: ConvSpec, threads: int, workspace_limit: int | None) -> St
         some = {-(-P // strips) for strips in range(fewest, min(P, fewest + CHOICES) + 1)}
         strips = [strip_of(lifted, rows, cols) for rows in sorted(some, reverse=True)]
         chosen = _planned(spec, threads, lifted, min(strips, key=lambda strip: work(spec, strip)))
-        if workspace_limit is None or scratch_bytes(scratch_parts(chosen)) <= workspace_limit or held < 1024:
+        if workspace_limit is None or chosen.scratch * threads <= workspace_limit or held < 1024:
             return chosen
         held //= 2
 
@@ -91,29 +85,20 @@ def _planned(spec: ConvSpec, threads: int, lifted: ConvSpec, strip: Strip) -> St
     block_k = share(tiles, min(fitting, -(-tiles // parts)))
     small = strip.channels * taps <= LEAST_TERMS and strip.panel * spec.itemsize <= PLANE_BYTES
     by_plane = small and prod(spec.output_shape) * spec.itemsize > WRITTEN_BYTES
-    sizes = np.concatenate([numbers(strip), [height, block_c, block_k, TILES[height][0], by_plane]])
-    return StripPlan(spec, threads, lifted, strip, height, block_c, block_k, strip_offsets(lifted, strip, block_c),
-                     sizes)  # fmt: skip
+    lanes = VECTOR_BYTES // spec.itemsize
+    sums = -(-strip.pixels // lanes) * lanes * block_k * height if block_c < strip.channels else 0
+    floats = round_up(strip.panel + SLACK * lanes + sums + block_k * height, ALIGNMENT // spec.itemsize)
+    own = [height, block_c, block_k, TILES[height][0], by_plane, spec.K // spec.groups, floats, strip.most_lines]
+    return StripPlan(
+        spec, threads, lifted, strip, height, block_c, block_k, strip_offsets(lifted, strip, block_c),
+        sizes=np.concatenate([numbers(strip), own]), tasks=strips * -(-tiles // block_k),
+        scratch=floats * spec.itemsize + round_up(4 * strip.most_lines * 8, ALIGNMENT),
+    )  # fmt: skip
 
 
 def share(extent: int, most: int) -> int:
     """Length of the equal parts that ``extent`` is cut into, none longer than ``most``."""
     return -(-extent // -(-extent // most))
-
-
-def scratch_parts(plan: StripPlan) -> list[Part]:
-    """Panel, sums and initial values of each thread; where its pixels go."""
-    floats = (plan.threads, round_up(sum(plan.parts), ALIGNMENT // plan.spec.itemsize)), plan.spec.np_dtype
-    return [floats, ((plan.threads, 4, plan.strip.most_lines), np.dtype(np.int64))]
-
-
-def tasks(plan: StripPlan) -> int:
-    return plan.spec.N * plan.spec.groups * plan.strip.total * shares(plan)
-
-
-def shares(plan: StripPlan) -> int:
-    """Tasks that read the same panel."""
-    return -(-plan.tiles_k // plan.block_k)
 
 
 def work(spec: ConvSpec, strip: Strip) -> float:

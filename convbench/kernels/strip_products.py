@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import carve
 from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.pixel_tiles import tile
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.stencil import MULTIPLY, PAD
-from convbench.kernels.strip_plans import SLACK, StripPlan, scratch_parts, tasks
+from convbench.kernels.strip_plans import SLACK, StripPlan
 from convbench.kernels.strips import pack_strip, strip_lines, unpacked
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import CALL, mark
@@ -50,30 +49,30 @@ def divided(vectors, widest, firsts):
 
 
 @njit
-def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, private):
+def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, work):
     """Tasks (n, g, strip, part of the output channels), the last fastest; see the module's head.
 
-    x and y flat but for y's shape (N, K, O, P, Q); w as ``pack_weights`` makes it; bias (K,) or empty; ``private`` is
-    the thread's scratch, of floats and of integers; ticks: see ``mark``.
+    x and y flat; w as ``pack_weights`` makes it; bias (K,) or empty; ``work`` is the thread's scratch; ticks: see
+    ``mark``.
     """
     mark(ticks, CALL)
-    scratch, integers = private
     strip = unpacked(sizes)
-    M, block_c, block_k = sizes[23], sizes[24], sizes[25]
+    M, block_c, block_k, widest = sizes[23], sizes[24], sizes[25], sizes[26]
+    by_plane, channels, floats, most_lines = sizes[27], sizes[28], sizes[29], sizes[30]
+    scratch, integers = work[: floats * x.itemsize].view(x.dtype), work[floats * x.itemsize :].view(np.int64)
     groups, taps = len(w), len(offsets) // block_c
-    _, K, O, P, Q = y.shape
-    channels = K // groups
+    O, P, Q = strip.output
     tiles_k = (channels + M - 1) // M
     filters = w.size // groups
     lanes = VECTOR_BYTES // x.itemsize
-    widest, by_plane = sizes[26], sizes[27]
     strips_p, strips_q = (P + strip.rows - 1) // strip.rows, (Q + strip.cols - 1) // strip.cols
     parts = (tiles_k + block_k - 1) // block_k
     panel = scratch[: strip.channels * strip.plane + SLACK * lanes]
     initial = scratch[panel.size :]
-    lines, masks, places, firsts = integers[0], integers[1], integers[2], integers[3]
-    vectors = tiles = 0
-    packed = -1
+    lines, masks = integers[:most_lines], integers[most_lines : 2 * most_lines]
+    places, firsts = integers[2 * most_lines : 3 * most_lines], integers[3 * most_lines :]
+    tiles = 0
+    packed, laid = -1, (0, 0)  # the panel's task; the rows and columns that lines and tiles are of
     for task in range(begin, end):
         where, part = divmod(task, parts)
         rest, sq = divmod(where, strips_q)
@@ -84,8 +83,9 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, private):
         rows, cols = min(strip.rows, P - p), min(strip.cols, Q - q)
         if where != packed:
             pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
-            vectors = strip_lines(rows, cols, strip, Q, lanes, lines, masks, places)
-            tiles = divided(vectors, widest, firsts)
+            if (rows, cols) != laid:
+                vectors = strip_lines(rows, cols, strip, Q, lanes, lines, masks, places)
+                tiles, laid = divided(vectors, widest, firsts), (rows, cols)
             packed = where
             mark(ticks, PAD)
         first_k, last_k = part * block_k, min(tiles_k, (part + 1) * block_k)
@@ -93,7 +93,7 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, private):
             known = k < channels and bias.size > 0
             initial[k - first_k * M] = bias[g * channels + k] if known else 0
         sums = block_k * M
-        y_first = (((n * K + g * channels) * O + o) * P + p) * Q + q
+        y_first = ((((n * groups + g) * channels) * O + o) * P + p) * Q + q
         for c in range(0, strip.channels, block_c):
             some = min(block_c, strip.channels - c)
             across = last_k - first_k
@@ -110,24 +110,10 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, private):
         mark(ticks, MULTIPLY)
 
 
-def operands(plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: np.ndarray) -> tuple[Any, ...]:
-    """What ``multiply_strips`` takes between ``ticks`` and ``private``."""
-    flat = y.reshape(-1)
-    return (
-        x.reshape(-1),
-        plan.sizes,
-        plan.offsets,
-        packed,
-        flat[:0] if bias is None else bias,
-        y.reshape(plan.lifted.output_shape),
-    )
-
-
 def convolve(
     plan: StripPlan, x: np.ndarray, packed: np.ndarray, bias: Any, y: np.ndarray, work: np.ndarray, ticks: Any
 ) -> None:
     """y = x convolved with the ``packed`` weights, plus bias."""
-    scratch, integers = carve(work, scratch_parts(plan))
-    private = list(zip(scratch, integers, strict=True))
-    parallel(multiply_strips, tasks(plan), plan.threads, ticks, *operands(plan, x, packed, bias, y),
-             private=private)  # fmt: skip
+    flat = y.reshape(-1)
+    parallel(multiply_strips, plan.tasks, plan.threads, ticks, x.reshape(-1), plan.sizes, plan.offsets, packed,
+             flat[:0] if bias is None else bias, flat, private=work.reshape(plan.threads, -1))  # fmt: skip
