@@ -32,6 +32,9 @@ from convbench.spec import ConvSpec
 
 EFFICIENCY = 0.9  # of peak inside tiles
 TILE_SECONDS = 8e-8  # what a tile costs beside its products: its first and its last lines
+PACKED = 9  # times that L2 takes a panel: it is written in short rows, pushes others out and is read again by the tiles
+SHOWN = 0.3  # of the time of the image and the output: the rest is hidden behind the products
+CALL_SECONDS = 5e-6  # beside the machine's: tables and strips, met after other code
 
 Plan = StripPlan | StencilPlan
 
@@ -72,10 +75,11 @@ def cost(plan: Plan, machine: Machine) -> float:
     spec = plan.spec
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
     filters = machine.byte_time(prod(spec.weight_shape) * spec.itemsize, plan.threads)  # read while others are used
-    packing = 2 * strip_plans.packed_bytes(plan) / (machine.l2_bandwidth * plan.threads)
-    moved = machine.byte_time(spec.min_bytes, plan.threads) - filters
+    packing = PACKED * strip_plans.packed_bytes(plan) / (machine.l2_bandwidth * plan.threads)
+    moved = SHOWN * (machine.byte_time(spec.min_bytes, plan.threads) - filters)
     tiles = strip_plans.tile_count(plan) * TILE_SECONDS / plan.threads
-    return machine.call_overhead + max(compute, filters) + min(compute, filters) / 2 + packing + tiles + moved
+    products = max(compute, filters) + min(compute, filters) / 2
+    return machine.call_overhead + CALL_SECONDS + products + packing + tiles + moved
 
 
 direct = Algorithm(

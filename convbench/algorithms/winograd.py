@@ -17,7 +17,7 @@ y ← Aᵀ M A + bias. Prepared filters U are (m + r − 1)²/r² times the filt
 from __future__ import annotations
 
 from functools import cache
-from math import sqrt
+from math import prod, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,8 +41,9 @@ FEWEST, MOST = 28, 42  # … if as many tiles as pay for reading U once a block 
 LARGEST = 3 << 18  # … into this. Otherwise V, M and U stream, each ξ for all panels at once, and blocks are larger:
 STREAMED = 112
 LARGEST_TILE = 8  # inputs of a tile along a dimension: longer ones gain less than their transforms take
-MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY, FILTER_EFFICIENCY = 0.85, 0.2, 0.35  # of peak
-LINE_SECONDS = 2e-8  # to split or write one row of a block in one channel, beyond its bytes
+MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY, FILTER_EFFICIENCY = 0.92, 0.22, 0.35  # of peak
+LINE_SECONDS = 3e-8  # to split or write one row of a block in one channel, beyond its bytes
+CALL_SECONDS = 1.5e-5  # beside the machine's: three phases of code, met after other code
 
 
 class Plan(NamedTuple):
@@ -177,7 +178,7 @@ def flop_by_phase(plan: Plan) -> tuple[float, float, float]:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    """Products and their filters' bytes, which overlap by half; transforms, V and M twice through L2; the operands."""
+    """Products and their filters' bytes, which overlap but for a fifth; transforms, V and M twice through L2; images."""
     spec, grid = plan.spec, plan.grid
     into, product, out_of = flop_by_phase(plan)
     outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
@@ -190,11 +191,12 @@ def cost(plan: Plan, machine: Machine) -> float:
     lines = grid.strips * (plan.rows.step + overlap) * spec.C * across
     return (
         machine.call_overhead
+        + CALL_SECONDS
         + max(multiply, read)
-        + min(multiply, read) / 2
+        + min(multiply, read) / 5
         + machine.flop_time(into + out_of, spec, plan.threads, TRANSFORM_EFFICIENCY)
         + (2 * transformed / machine.l2_bandwidth + lines * LINE_SECONDS) / plan.threads
-        + machine.byte_time(spec.min_bytes, plan.threads)
+        + machine.byte_time(spec.min_bytes - prod(spec.weight_shape) * spec.itemsize, plan.threads)
     )
 
 
