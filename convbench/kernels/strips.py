@@ -191,8 +191,6 @@ def _split_rows(
                 vectors.load(row, index(v * lanes), vectors.inside(builder.add(first, index(v * lanes)), extent))
                 for v in range(many)
             ]
-            for v in range(many):  # the same row of the next channel
-                vectors.prefetch(builder.gep(row, [builder.add(args[13], index(v * lanes))]))
             stored = vectors.inside(j, out_step_)
             for f, value in enumerate(by_phase(run)):
                 with builder.if_then(builder.icmp_signed(">", phases_, index(f)), likely=True):
