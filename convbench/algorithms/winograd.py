@@ -178,7 +178,7 @@ def flop_by_phase(plan: Plan) -> tuple[float, float, float]:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    """Products and their filters' bytes, which overlap but for a fifth; transforms, V and M twice through L2; images."""
+    """Products and their filters' bytes, overlapping but for a fifth; transforms, V and M twice through L2; images."""
     spec, grid = plan.spec, plan.grid
     into, product, out_of = flop_by_phase(plan)
     outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
