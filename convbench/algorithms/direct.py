@@ -34,7 +34,6 @@ EFFICIENCY = 0.9  # of peak inside tiles
 TILE_SECONDS = 8e-8  # what a tile costs beside its products: its first and its last lines
 PACKED = 9  # times that L2 takes a panel: it is written in short rows, pushes others out and is read again by the tiles
 SHOWN = 0.3  # of the time of the image and the output: the rest is hidden behind the products
-CALL_SECONDS = 5e-6  # beside the machine's: tables and strips, met after other code
 
 Plan = StripPlan | StencilPlan
 
@@ -79,7 +78,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     moved = SHOWN * (machine.byte_time(spec.min_bytes, plan.threads) - filters)
     tiles = strip_plans.tile_count(plan) * TILE_SECONDS / plan.threads
     products = max(compute, filters) + min(compute, filters) / 2
-    return machine.call_overhead + CALL_SECONDS + products + packing + tiles + moved
+    return 1.5 * machine.call_overhead + products + packing + tiles + moved
 
 
 direct = Algorithm(

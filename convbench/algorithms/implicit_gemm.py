@@ -133,7 +133,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
     patches = spec.N * spec.groups * terms(spec) * prod(spec.output_spatial) * spec.itemsize
     packing = 2 * patches / (machine.l2_bandwidth * plan.threads)
-    return 4 * machine.call_overhead + compute + packing + machine.byte_time(spec.min_bytes, plan.threads)
+    return 7 * machine.call_overhead + compute + packing + machine.byte_time(spec.min_bytes, plan.threads)
 
 
 implicit_gemm = Algorithm(

@@ -43,7 +43,6 @@ STREAMED = 112
 LARGEST_TILE = 8  # inputs of a tile along a dimension: longer ones gain less than their transforms take
 MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY, FILTER_EFFICIENCY = 0.92, 0.22, 0.35  # of peak
 LINE_SECONDS = 3e-8  # to split or write one row of a block in one channel, beyond its bytes
-CALL_SECONDS = 1.5e-5  # beside the machine's: three phases of code, met after other code
 
 
 class Plan(NamedTuple):
@@ -190,8 +189,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     across = grid.columns / min(grid.tile_columns, grid.block_columns)
     lines = grid.strips * (plan.rows.step + overlap) * spec.C * across
     return (
-        machine.call_overhead
-        + CALL_SECONDS
+        2.5 * machine.call_overhead
         + max(multiply, read)
         + min(multiply, read) / 5
         + machine.flop_time(into + out_of, spec, plan.threads, TRANSFORM_EFFICIENCY)
