@@ -133,7 +133,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     sums = plan.image.pixels * panel_width(spec.np_dtype) * spec.itemsize
     traffic = 2.0 * spec.N * spec.groups * panel_count(spec) * len(plan.b_off) * sums
     moved = traffic / (machine.l2_bandwidth * plan.threads)
-    return machine.call_overhead + compute + moved + machine.byte_time(spec.min_bytes, plan.threads)
+    return 5 * machine.call_overhead + compute + moved + machine.byte_time(spec.min_bytes, plan.threads)
 
 
 kn2row = Algorithm(
