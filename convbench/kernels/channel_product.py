@@ -1,8 +1,7 @@
 """Products of a filter matrix with few pixels, lanes along the output channels: 1×1 convolution of small planes.
 
 ``brgemm`` on pixels as they lie and packed filters, NR output channels of one input channel side by side
-(``packing``, NR a tile); the finished sums of a run of pixels are turned round on their way to the planes of y, whose
-lines are fetched while the products are computed.
+(``packing``, NR a tile); the finished sums of a run of pixels are turned round on their way to the planes of y.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from numba.extending import intrinsic
 
 from convbench.kernels.gemm import VECTORS, brgemm
 from convbench.kernels.jit import njit
-from convbench.kernels.simd import Vectors, index, pointer, repeat
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, pointer
 from convbench.kernels.transpose import store_transposed
 
 RUN = 112  # pixels whose sums are kept at a time, at most
@@ -21,22 +20,25 @@ DEPTH = 128  # channels summed at a time
 
 
 @intrinsic
-def _fetch(typingctx, y, start, count):
-    """Ask for y[start + i], i < count, ``count`` ≥ 1, in the L2 cache."""
-    signature = types.void(y, start, count)
+def _fetch_line(typingctx, y, at):
+    """Ask for y[at] in the L2 cache; any ``at`` will do."""
+    signature = types.void(y, at)
 
     def codegen(context, builder, sig, args):
-        vectors = Vectors(context, builder, y.dtype)
-
-        def ask(_, pointers):
-            vectors.prefetch(pointers[0], level=2)
-            return [builder.gep(pointers[0], [index(vectors.lanes)])]
-
-        lines = builder.sdiv(builder.add(args[2], index(vectors.lanes - 1)), index(vectors.lanes))
-        repeat(builder, lines, [pointer(context, builder, y, args[0], args[1])], ask)
+        Vectors(context, builder, y.dtype).prefetch(pointer(context, builder, y, *args), level=2)
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+@njit
+def _fetch(y, start, plane, rows, count):
+    """Ask for y[start + n·plane + m], n < rows, m < count ≤ plane."""
+    if count == plane:  # which lie one after another
+        rows, count = min(rows, 1), rows * plane
+    for n in range(rows):
+        for m in range(0, count, VECTOR_BYTES // y.itemsize):
+            _fetch_line(y, start + n * plane + m)
 
 
 @njit
@@ -64,11 +66,12 @@ def multiply_channels(begin, end, x, w, bias, y, sizes, sums):
 
     Tasks (set of images, g, panel of output channels, image, run of pixels), the last fastest: the filters of a panel
     meet all images of a set, whose pixels stay in the L2 cache. sizes: G, C, K, pixels, x_step, runs, lanes, y_step,
-    plane, images of a set; y_step and plane say where pixel m of channel k lies in y: k·plane + m·y_step.
+    plane, images of a set, whether y is far: lines of its planes are fetched while the products are computed. y_step
+    and plane say where pixel m of channel k lies in y: k·plane + m·y_step.
     sums: private scratch of ⌈pixels / runs⌉ · NR elements.
     """
-    G, C, K, pixels, x_step, runs, lanes, y_step, plane, together = (
-        sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9],
+    G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far = (
+        sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
     )  # fmt: skip
     width = VECTORS * lanes
     panels = -(-K // width)
@@ -84,9 +87,9 @@ def multiply_channels(begin, end, x, w, bias, y, sizes, sums):
         count = pixels * (run + 1) // runs - first
         for c in range(0, C, DEPTH):
             depth, w_start = min(DEPTH, C - c), ((g * panels + panel) * C + c) * width
-            if y_step == 1:
-                for n in range(rows * c // C, rows * (c + depth) // C):
-                    _fetch(y, y_start + (k + n) * plane + first, count)
+            if far:
+                some = rows * c // C
+                _fetch(y, y_start + (k + some) * plane + first, plane, rows * (c + depth) // C - some, count)
             brgemm(count, depth, 1, x, (image * C + c) * x_step + first, None, x_step, w, w_start, None, sums, 0, width,
                    c > 0, w_start + depth * width)  # fmt: skip
         _deliver(sums, width, lanes, count, y, y_start + k * plane + first * y_step, y_step, plane, rows, bias,
