@@ -177,7 +177,7 @@ def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: boo
         runs = min(tiles, max(runs, -(-TASKS * threads // (images * G * panels))))
     y_step, plane = (spec.K, 1) if columns else (1, pixels)
     most = max(1, NEAR_BYTES // (G * C * x_step * spec.itemsize))
-    together = max(n for n in range(1, images + 1) if images % n == 0 and n <= most)
+    together = next(n for n in range(min(images, most), 0, -1) if images % n == 0)
     far = y_step == 1 and spec.min_bytes > NEAR_BYTES
     sizes = np.array([G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far], np.int64)
     work = images * G * panels * VECTORS * (C * round_up(pixels, PAIR) + tiles * TURN_CYCLES)
