@@ -130,6 +130,17 @@ def test_channels(pixels: int, K: int, C: int, dtype: str) -> None:
     product.check()
 
 
+@pytest.mark.parametrize(("images", "together"), [(3, 1), (4, 2)])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_channels_of_sets_of_images(images: int, together: int, threads: int) -> None:
+    """More than L2 holds: filters meet as many images at a time as it does, and lines of y are fetched."""
+    product = Product(images, 2, 1000, panel_width(np.float32) + 3, 49, 15, "float32")
+    form = channels(product.spec, images, 49, product.x_step, False, threads)
+    assert list(form.sizes[-2:]) == [together, True]
+    product.run(form, pieces=5)
+    product.check()
+
+
 @pytest.mark.parametrize("N", [2, 3, 17])
 @pytest.mark.parametrize("K", [1, panel_width(np.float32) + 3])
 @by_dtype

@@ -176,7 +176,10 @@ def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: boo
     if threads > 1:
         runs = min(tiles, max(runs, -(-TASKS * threads // (images * G * panels))))
     y_step, plane = (spec.K, 1) if columns else (1, pixels)
-    sizes = np.array([G, C, K, pixels, x_step, runs, lanes, y_step, plane], np.int64)
+    most = max(1, NEAR_BYTES // (G * C * x_step * spec.itemsize))
+    together = next(n for n in range(min(images, most), 0, -1) if images % n == 0)
+    far = y_step == 1 and spec.min_bytes > NEAR_BYTES
+    sizes = np.array([G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far], np.int64)
     work = images * G * panels * VECTORS * (C * round_up(pixels, PAIR) + tiles * TURN_CYCLES)
     starts = tile_starts(K, panel_width(spec.np_dtype))
     return Form(channel_product.multiply_channels, starts, C, images * G * panels * runs, sizes,

@@ -7,13 +7,38 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
 from convbench.kernels.gemm import VECTORS, brgemm
 from convbench.kernels.jit import njit
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, pointer
 from convbench.kernels.transpose import store_transposed
 
 RUN = 112  # pixels whose sums are kept at a time, at most
 DEPTH = 128  # channels summed at a time
+
+
+@intrinsic
+def _fetch_line(typingctx, y, at):
+    """Ask for y[at] in the L2 cache; any ``at`` will do."""
+    signature = types.void(y, at)
+
+    def codegen(context, builder, sig, args):
+        Vectors(context, builder, y.dtype).prefetch(pointer(context, builder, y, *args), level=2)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit
+def _fetch(y, start, plane, rows, count):
+    """Ask for y[start + n·plane + m], n < rows, m < count ≤ plane."""
+    if count == plane:  # which lie one after another
+        rows, count = min(rows, 1), rows * plane
+    for n in range(rows):
+        for m in range(0, count, VECTOR_BYTES // y.itemsize):
+            _fetch_line(y, start + n * plane + m)
 
 
 @njit
@@ -39,25 +64,33 @@ def _deliver(c, width, lanes, pixels, y, y_start, y_step, plane, rows, bias, bia
 def multiply_channels(begin, end, x, w, bias, y, sizes, sums):
     """y (N, G, K, pixels) = w · x (N, G, C, x_step) + bias; all flat.
 
-    Tasks (n, g, panel of output channels, run of pixels), the last fastest. sizes: G, C, K, pixels, x_step, runs,
-    lanes, y_step, plane; the last two say where pixel m of channel k lies in y: k·plane + m·y_step.
+    Tasks (set of images, g, panel of output channels, image, run of pixels), the last fastest: the filters of a panel
+    meet all images of a set, whose pixels stay in the L2 cache. sizes: G, C, K, pixels, x_step, runs, lanes, y_step,
+    plane, images of a set, whether y is far: lines of its planes are fetched while the products are computed. y_step
+    and plane say where pixel m of channel k lies in y: k·plane + m·y_step.
     sums: private scratch of ⌈pixels / runs⌉ · NR elements.
     """
-    G, C, K, pixels, x_step, runs, lanes, y_step, plane = (
-        sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8],
+    G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far = (
+        sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
     )  # fmt: skip
     width = VECTORS * lanes
     panels = -(-K // width)
     for task in range(begin, end):
         rest, run = divmod(task, runs)
-        image, panel = divmod(rest, panels)
-        g = image % G
-        k = panel * width
+        rest, member = divmod(rest, together)
+        rest, panel = divmod(rest, panels)
+        chosen, g = divmod(rest, G)
+        image = (chosen * together + member) * G + g
+        k, y_start = panel * width, image * K * plane
+        rows = min(width, K - k)
         first = pixels * run // runs
         count = pixels * (run + 1) // runs - first
         for c in range(0, C, DEPTH):
             depth, w_start = min(DEPTH, C - c), ((g * panels + panel) * C + c) * width
+            if far:
+                some = rows * c // C
+                _fetch(y, y_start + (k + some) * plane + first, plane, rows * (c + depth) // C - some, count)
             brgemm(count, depth, 1, x, (image * C + c) * x_step + first, None, x_step, w, w_start, None, sums, 0, width,
                    c > 0, w_start + depth * width)  # fmt: skip
-        _deliver(sums, width, lanes, count, y, (image * K + k) * plane + first * y_step, y_step, plane,
-                 min(width, K - k), bias, g * K + k)  # fmt: skip
+        _deliver(sums, width, lanes, count, y, y_start + k * plane + first * y_step, y_step, plane, rows, bias,
+                 g * K + k)  # fmt: skip

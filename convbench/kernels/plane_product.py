@@ -33,6 +33,7 @@ DEPTH = 128  # channels summed at a time, at most: a tile's panel stays within t
 PANEL_BYTES = 192 << 10  # of the panels of a run of tiles, which stay in the L2 cache
 STREAMS = 40  # channels of x read at a time, at most: the hardware foresees about so many rows
 CHUNK = 2  # tiles of channels multiplied with one tile of pixels before the next, where planes are long
+AHEAD = 1024  # bytes between the filters that are used and those that are fetched
 ALIGNED = 64  # vectors of a plane from which one more is worth writing to whole cache lines
 
 
@@ -80,6 +81,7 @@ def _tile(
         )
 
         def pixels(_, pointers):
+            vectors.prefetch(builder.gep(pointers[0], [index(AHEAD // vectors.itemsize)]))
             x_row = pointers[1]
             row = [vectors.load(x_row, index(v * lanes), masks[v] if keeps else None) for v in range(wide)]
             if keeps:  # and the same channel's pixels of the next tile are fetched
