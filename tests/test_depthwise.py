@@ -50,6 +50,9 @@ IN_PLACE = [  # odd sizes; stride, dilation, multiplier, depth
     ConvSpec((1, 5, 31, 20), (5, 1, 9, 5), groups=5, stride=(3, 2), padding=(4, 2), dilation=(2, 3)),
     ConvSpec((1, 2, 5, 14, 14), (4, 1, 3, 3, 3), groups=2, padding=1),
     ConvSpec((1, 7, 7, 7), (7, 1, 5, 5), groups=7, padding=2),
+    ConvSpec((2, 3, 7, 6), (9, 1, 3, 3), groups=3, padding=1),  # two channels a vector, of one image or of two
+    ConvSpec((2, 5, 15, 14), (5, 1, 7, 5), groups=5, stride=2, padding=(3, 2)),
+    ConvSpec((1, 4, 19, 8), (8, 1, 5, 2), groups=4, dilation=(2, 1), padding=(2, (0, 3))),
 ]
 
 

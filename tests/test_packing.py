@@ -74,6 +74,9 @@ def test_large_filters_are_shared_among_threads() -> None:
 def test_taps_in_another_order(dtype: str) -> None:
     w, order = filters((7, 25), dtype), np.random.default_rng(1).permutation(25)
     assert np.array_equal(pack_taps(w, order).reshape(7, 25), w[:, order])
+    pairs = pack_taps(w, order, 2).reshape(4, 25, 2)
+    for k in range(8):
+        assert np.array_equal(pairs[k // 2, :, k % 2], w[min(k, 6), order])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="mprotect is POSIX's")

@@ -4,9 +4,10 @@
 
 x̂ is x zero-padded. C = G with any multiplier K/C; one channel (image filtering) and 1-D signals are the same problem.
 Images of column stride 1 or 2 are read where they lie, tile by tile (``kernels/plane_stencil.py``): masks leave out
-what lies beyond a row, and a vector of pixels serves up to five output rows. Signals and larger strides copy windows,
-padded and split by column phase (``kernels/stencil.py``), as does a workspace too small for a row of zeros. Memory:
-such a row, or a window of about 32 KiB, a thread. Error: the direct sum's (``algorithm.direct_error``).
+what lies beyond a row, a vector of pixels serves up to seven output rows, and where a row fills half of a vector two
+channels share it. Signals and larger strides copy windows, padded and split by column phase (``kernels/stencil.py``),
+as does a workspace too small for a row of zeros. Memory: such a row, or a window of about 32 KiB, a thread. Error: the
+direct sum's (``algorithm.direct_error``).
 Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution without memory overhead.
 """
 
@@ -82,10 +83,9 @@ class Plan:
         no_bias = np.zeros(spec.K, spec.np_dtype)
         if self.window is None:
             form, numbers = tuple(plane_forms.form(lifted)), plane_forms.numbers(lifted, self.threads)
-            bands = Geometry(*numbers[:FIELDS].tolist()).bands
-            return Shape(
-                plane_forms.order(lifted), (form,), no_bias, numbers, spec.N * spec.K * lifted.output_spatial[0] * bands
-            )
+            bands, groups = Geometry(*numbers[:FIELDS].tolist()).bands, -(-spec.K // plane_forms.channels(lifted))
+            tasks = spec.N * groups * lifted.output_spatial[0] * bands
+            return Shape(plane_forms.order(lifted), (form,), no_bias, numbers, tasks)
         order, *taps = window_chains(lifted, self.window)
         return Shape(order, tuple(taps), no_bias, packed(self.window), spec.N * spec.C * self.window.blocks)
 
@@ -109,7 +109,8 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
     """(K, 1, R, S) -> each filter's taps in the plan's order."""
-    return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.order), plan.shape)
+    together = plane_forms.channels(plan.lifted) if plan.window is None else 1
+    return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.order, together), plan.shape)
 
 
 def workspace(plan: Plan) -> int:
@@ -154,15 +155,18 @@ def quick(plan: Plan, state: State, bias: Any) -> Callable[[Any, Any], bool] | N
     return call
 
 
-def tiles(plan: Plan) -> tuple[int, int]:
-    """Tiles of rows of one output channel, and vectors in each: what a last row or vector leaves empty included."""
+def tiles(plan: Plan) -> tuple[int, float]:
+    """Tiles of rows of one output channel, and vectors in each: what a last row or vector leaves empty included.
+
+    A vector that two channels share counts half.
+    """
     (O, P, Q), lanes = plan.lifted.output_spatial, lanes_of(plan.spec.np_dtype)
     if plan.window is not None:
         return (O * -(-P // ROWS) * -(-Q // lanes) if P > 1 else O * -(-Q // (ROWS * lanes))), ROWS
     form = plane_forms.form(plan.lifted)
     high, wide, vectors = len(form.height), len(form.width), -(-Q // lanes)
     A = min(P, plane_forms.apart(plan.lifted)[0])
-    return O * A * -(-P // (A * high)) * -(-vectors // wide), high * min(wide, vectors)
+    return O * A * -(-P // (A * high)) * -(-vectors // wide), high * min(wide, vectors) / len(form.channels)
 
 
 def executed_flop(plan: Plan) -> float:

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from convbench.kernels.gemm import panel_width
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import aligned_empty
+from convbench.kernels.layout import aligned_empty, round_up
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
 from convbench.kernels.threads import parallel
 from convbench.kernels.transpose import apart, interleaved
@@ -53,18 +53,20 @@ def pack_panels(matrix: np.ndarray, threads: int = 1) -> np.ndarray:
     return pack(weight, tile_starts(K, width), D, threads).reshape(*groups, -1, D, width)
 
 
-def pack_taps(weight: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """(K, taps) -> flat weight[:, order], for filters of one channel each."""
-    packed = aligned_empty((weight.size,), weight.dtype)
-    _reorder(weight.reshape(-1), order, packed)
+def pack_taps(weight: np.ndarray, order: np.ndarray, together: int = 1) -> np.ndarray:
+    """(K, taps) -> flat (⌈K/t⌉, taps, t) of weight[:, order], t filters together, the last once more at the end."""
+    packed = aligned_empty((round_up(len(weight), together) * order.size,), weight.dtype)
+    _reorder(weight.reshape(-1), order, together, packed)
     return packed
 
 
 @njit
-def _reorder(w, order, packed):
-    for first in range(0, w.size, order.size):
-        for tap in range(order.size):
-            packed[np.uintp(first + tap)] = w[np.uintp(first + order[tap])]
+def _reorder(w, order, together, packed):
+    for first in range(0, packed.size, order.size * together):
+        for t in range(together):
+            start = min(first + t * order.size, w.size - order.size)
+            for tap in range(order.size):
+                packed[np.uintp(first + tap * together + t)] = w[np.uintp(start + order[tap])]
 
 
 @njit

@@ -17,12 +17,12 @@ from convbench.kernels.layout import round_up
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.spec import ConvSpec
 
-ROWS = 7  # of a tile: divides 112, 56, 28, 14 and 7
+ROWS = 7  # of any other tile: divides 112, 56, 28, 14 and 7
 WIDTH = (
     2 if VECTOR_BYTES == 64 else 1
 )  # vectors of a tile: 14 or 7 sums, a chain's weights and pixels fit the registers
 LARGEST = 7  # rows and columns of a filter that has code of its own
-SMALL = 3  # rows of one whose tiles may be twice as high on short rows
+HEIGHTS = 4, 6, 7, 8, 10, 12, 14  # rows of a tile of one vector, whose taps go row by row
 OUTSIDE = -(1 << 40)  # a row that no image has
 
 Count = tuple[int, ...]
@@ -67,6 +67,8 @@ class Form(NamedTuple):
     R: Count  # rows of a filter whose taps go row by row; none where they go by chains
     S: Count  # its columns
     chains: tuple[Count, ...]  # their lengths, longest first; none where taps go row by row
+    channels: Count  # that share a vector: two where a row fills half of one
+    shifted: Count  # one where a row is read once and shifted in registers, else none
 
 
 def lengths(taps: int) -> list[int]:
@@ -106,12 +108,25 @@ def form(spec: ConvSpec) -> Form:
     """The code for a lifted problem."""
     (_, R, S), (_, P, Q), (A, B) = spec.filter, spec.output_spatial, apart(spec)
     short, rows = Q * spec.itemsize <= VECTOR_BYTES, by_rows(spec)
-    high = WIDTH if short and rows and R <= SMALL and P > A * ROWS else 1
+    shifted = rows and spec.dilation[2] == 1
+    pairs = shifted and 2 * Q * spec.itemsize <= VECTOR_BYTES and spec.K > 1
+    height = tile_height(-(-P // A)) if short and rows else ROWS
     return Form(
-        height=(0,) * (high * ROWS), width=(0,) * (1 if short else WIDTH), stride=(0,) * spec.stride[2],
+        height=(0,) * height, width=(0,) * (1 if short else WIDTH), stride=(0,) * spec.stride[2],
         B=(0,) * B if rows else (), R=(0,) * R if rows else (), S=(0,) * S if rows else (),
         chains=() if rows else tuple((0,) * length for length in chains(spec)),
+        channels=(0,) * (2 if pairs else 1), shifted=(0,) * shifted,
     )  # fmt: skip
+
+
+def channels(spec: ConvSpec) -> int:
+    """That share a vector."""
+    return len(form(spec).channels)
+
+
+def tile_height(rows: int) -> int:
+    """Of the heights with code of their own, the highest of those that leave the fewest rows of tiles empty."""
+    return min(HEIGHTS, key=lambda height: (-(-rows // height) * height, -height))
 
 
 def order(spec: ConvSpec) -> np.ndarray:

@@ -22,8 +22,9 @@ def _tile(
 ):
     """``Tile`` with ``len(width)`` vectors: its first rows × cols outputs, at y_start.
 
-    x[0, 0] at x_start; w_start: the filter's first tap; numbers: of ``plane_forms.numbers``, with this output plane's
-    chains from ``plane`` on; zeros: at least W of them. No element outside the image is read.
+    x_start, bias, y_start: of two channels, of which the form may take the first alone; x_start: where x[0, 0] lies;
+    w_start: the filter's first tap; numbers: of ``plane_forms.numbers``, with this output plane's chains from ``plane``
+    on; zeros: at least W of them. No element outside the image is read.
     """
     signature = types.void(
         form, width, g, numbers, plane, x, x_start, zeros, row, column, w, w_start, bias, y, y_start, rows, cols
@@ -37,9 +38,13 @@ def _tile(
 
         made = Form(*form)
         number = dict(zip(Geometry._fields, cgutils.unpack_tuple(builder, args[2]), strict=True))
-        tile = Tile(builder, vectors, made, len(width), number, address(5, args[6]), address(13, args[14]),
-                    address(10, args[11]), args[8], args[9])  # fmt: skip
-        sums = dict.fromkeys(tile.tile, vectors.splat(args[12]))
+        count = len(made.channels)
+        x_at, biases, y_at = (cgutils.unpack_tuple(builder, args[i])[:count] for i in (6, 12, 14))
+        tile = Tile(builder, vectors, made, len(width), number, [address(5, at) for at in x_at],
+                    [address(13, at) for at in y_at], address(10, args[11]), args[8], args[9])  # fmt: skip
+        start = [vectors.splat(bias) for bias in biases]
+        first = vectors.pick(start[0], start[-1], [i + i % count * vectors.lanes for i in range(vectors.lanes)])
+        sums = dict.fromkeys(tile.tile, first)
         if made.R:
             sums = tile.by_rows(sums)
         else:
@@ -52,42 +57,53 @@ def _tile(
 
 @njit
 def correlate_planes(begin, end, x, weight, form, bias, y, numbers, scratch):
-    """Tasks (n, k, o, band of rows), the last fastest; x, weight, y flat.
+    """Tasks (n, k, o, band of rows), the last fastest, k in steps of the channels of a vector; x, weight, y flat.
 
     scratch (private, uint8): W elements if taps go by chains, else none.
     """
     n = numbers
     g = Geometry(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
                  n[16], n[17], n[18], n[19])  # fmt: skip
-    high, wide, step = len(form[0]), len(form[1]), len(form[2])
-    lanes, taps, zeros = VECTOR_BYTES // y.itemsize, weight.size // g.outputs, scratch.view(y.dtype)
+    high, wide, step, channels = len(form[0]), len(form[1]), len(form[2]), len(form[7])
+    groups = (g.outputs + channels - 1) // channels
+    lanes, taps, zeros = VECTOR_BYTES // y.itemsize, weight.size // (groups * channels), scratch.view(y.dtype)
+    columns = lanes // channels
     if len(form[6]):
         clear_line(zeros, 0, g.W)
-    plane, band = divmod(begin, g.bands)
-    output, o = divmod(plane, g.O)
-    k, turn, x_start = output % g.outputs, output % g.multiplier, output // g.multiplier * g.x_channel
+    group, band = divmod(begin, g.bands)
+    group, o = divmod(group, g.O)
+    image, k = divmod(group, groups)
+    k *= channels
+    planes_in = g.outputs // g.multiplier * g.x_channel
+    channel, turn = divmod(k, g.multiplier)
     for _ in range(begin, end):  # without a division, which costs as much as a row
         chains, top = FIELDS + g.lengths + 2 * o * g.chains, band * g.rows
         below = min(g.P, top + g.rows)
+        more = 1 if channels > 1 and k + 1 < g.outputs else 0
+        plane, x_start = (image * g.outputs + k) * g.O + o, image * planes_in + channel * g.x_channel
+        starts = (x_start, x_start + (g.x_channel if more and turn + 1 == g.multiplier else 0))
+        biases = (bias[k], bias[k + more])
         for a in range(top, min(top + g.A, below)):
             p, rows = a, below - a if g.A == 1 else (below - a + g.A - 1) // g.A
             while rows > 0:
                 row = p * g.stride - g.before
-                for q in range(0, g.Q, wide * lanes):
+                for q in range(0, g.Q, wide * columns):
                     column, cols, at = q * step - g.left, g.Q - q, (plane * g.P + p) * g.Q + q
+                    ends = (at, at + more * g.P * g.Q)
                     if wide > 1 and cols > lanes:
-                        _tile(form, form[1], g, numbers, chains, x, x_start, zeros, row, column, weight, k * taps,
-                              bias[k], y, at, rows, cols)  # fmt: skip
+                        _tile(form, form[1], g, numbers, chains, x, starts, zeros, row, column, weight, k * taps,
+                              biases, y, ends, rows, cols)  # fmt: skip
                     else:
-                        _tile(form, (0,), g, numbers, chains, x, x_start, zeros, row, column, weight, k * taps,
-                              bias[k], y, at, rows, cols)  # fmt: skip
+                        _tile(form, (0,), g, numbers, chains, x, starts, zeros, row, column, weight, k * taps,
+                              biases, y, ends, rows, cols)  # fmt: skip
                 p, rows = p + g.A * high, rows - high
         band += 1
         if band == g.bands:
-            band, o, plane = 0, o + 1, plane + 1
+            band, o = 0, o + 1
             if o == g.O:
-                o, k, turn = 0, k + 1, turn + 1
-                if turn == g.multiplier:
-                    turn, x_start = 0, x_start + g.x_channel
-                if k == g.outputs:
-                    k = 0
+                o, k = 0, k + channels
+                turn += channels
+                while turn >= g.multiplier:
+                    turn, channel = turn - g.multiplier, channel + 1
+                if k >= g.outputs:
+                    k, channel, turn, image = 0, 0, 0, image + 1

@@ -105,6 +105,16 @@ class Vectors:
             first, undefined, ir.Constant(ir.VectorType(_LANE, self.lanes), [0] * self.lanes)
         )
 
+    def spread(self, address: ir.Value, count: int) -> ir.Value:
+        """The ``count`` elements at a pointer, 1 or 2, in lanes 0, …, count − 1, 0, … and so on."""
+        if count == 1:
+            return self.splat(self.builder.load(address))
+        few = ir.VectorType(self.type.element, count)
+        two = self.builder.load(self.builder.bitcast(address, few.as_pointer()), align=self.itemsize)
+        return self.builder.shuffle_vector(
+            two, two, ir.Constant(ir.VectorType(_LANE, self.lanes), [i % count for i in range(self.lanes)])
+        )
+
     def mask(self, low: ir.Value, high: ir.Value) -> ir.Value:
         """Lanes i with low ≤ i < high; the bounds are int64 and lie anywhere."""
         return self.masks(low, high, 1)[0]
