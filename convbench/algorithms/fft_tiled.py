@@ -43,7 +43,7 @@ SIZES = (8, 16, 32, 64, 128, 256, 512)
 LARGEST = {"lanes": 64, "planes": 512}  # rows or columns of a tile
 LONGEST = {"lanes": 4096, "planes": 1 << 20}  # 1-D tile
 BLOCK_BYTES = {"lanes": 1 << 24, "planes": 1 << 20}  # scratch of one block: the last-level cache's share, half of L2
-FFT_EFFICIENCY = {"lanes": 0.2, "planes": 0.45}  # of peak at 5·n·log₂ n flop a complex transform
+FFT_EFFICIENCY = {"lanes": 0.2, "planes": 0.5}  # of peak at 5·n·log₂ n flop a complex transform
 ROW_SECONDS = {"lanes": 5e-9, "planes": 1e-8}  # to read or write one row of a tile, beyond its bytes
 ROW_EFFICIENCY = ((14, 0.75), (4, 0.45), (1, 0.2))  # brgemm's register tiles: rows, share of peak
 
@@ -200,7 +200,7 @@ def cost(plan: Plan, machine: Machine) -> float:
         seconds += blocks(plan) * machine.byte_time(filters + 2 * spectra, threads)
     else:
         tile = 2 * tiling.rows * (tiling.cols + width) * item
-        rate = machine.l2_bandwidth if tile <= machine.l2_bytes else machine.bandwidth
+        rate = machine.l2_bandwidth if 2 * tile <= machine.l2_bytes else machine.bandwidth
         seconds += machine.flop_time(products, spec, threads, 0.25)
         seconds += tiling.pairs * (machine.byte_time(filters, threads) + tile * (inputs + spec.K) / (rate * threads))
     calls = 3 if apart(plan) else 3 * blocks(plan)

@@ -54,7 +54,7 @@ def forward_filters(begin, end, weight, groups, rows, cols, line, w, w_rows, w_c
                 t[(j // cols if line else i) * pitch + j % cols] = weight[k, c, i, j] * scale
         forward_columns(t, 0, plane, pitch, rows, -(-min(S, cols) // width), w_rows)
         for group in range(rows // width):
-            forward_rows(t, 0, 0, plane, pitch, group, z, 1, cols, w_cols, twist, 1)
+            forward_rows(t, 0, 0, plane, pitch, group, z, 1, cols, w_cols, twist, 1, (t, 0, plane, pitch))
             for j in range(cols):
                 to = ((((g * (rows // width) + group) * cols + j) * per_group + row) * channels + c) * pair
                 copy_block(z, j * pair, j * pair + width, minus, w, to, to + width)
@@ -88,8 +88,13 @@ def forward_tiles(
 
 
 @njit
-def multiply_tiles(begin, end, first_unit, G, channels, outputs, rows, cols, t, w, w_cols, twist, scratch):
-    """Tasks (unit, row group): rows forward, the product over channels, rows back. scratch (private): (C/G | K/G)."""
+def multiply_tiles(
+    begin, end, first_unit, G, channels, outputs, rows, cols, t, w, w_cols, twist, soon, wanted, scratch
+):  # fmt: skip
+    """Tasks (unit, row group): rows forward, the product over channels, rows back. scratch (private): (C/G | K/G).
+
+    soon, wanted: what the rows forward and the rows back ask for (``fft_passes``).
+    """
     z, products = scratch
     width = VECTOR_BYTES // t.itemsize
     pair = 2 * width
@@ -103,14 +108,14 @@ def multiply_tiles(begin, end, first_unit, G, channels, outputs, rows, cols, t, 
         g = (first_unit + unit) % G
         filters = (g * groups + group) * cols * outputs * channels * pair
         if depth > 1:
-            forward_rows(t, at, 2 * plane, plane, pitch, group, z, channels, cols, w_cols, twist, 1)
+            forward_rows(t, at, 2 * plane, plane, pitch, group, z, channels, cols, w_cols, twist, 1, soon)
             multiply_spectra(cols, z, 0, channels, w, filters, products, 0, outputs)
-            inverse_rows(t, at, 2 * plane, plane, pitch, group, products, outputs, cols, w_cols, twist, 1)
+            inverse_rows(t, at, 2 * plane, plane, pitch, group, products, outputs, cols, w_cols, twist, 1, wanted)
         else:
             points = leaf(cols)
-            forward_rows(t, at, 0, plane, pitch, group, z, 1, cols, w_cols, twist, points)
+            forward_rows(t, at, 0, plane, pitch, group, z, 1, cols, w_cols, twist, points, soon)
             multiply_leaves(z, 0, width, cols, pair, w, filters)
-            inverse_rows(t, at, 0, plane, pitch, group, z, 1, cols, w_cols, twist, points)
+            inverse_rows(t, at, 0, plane, pitch, group, z, 1, cols, w_cols, twist, points, wanted)
 
 
 @njit
@@ -144,6 +149,23 @@ def inverse_tiles(
 
 
 @njit
+def first_pixels(unit, G, reads, channels, W):
+    """Where in x (flat) both tiles of a unit begin, in the first channel of the unit's group."""
+    pair, g = divmod(unit, G)
+    of = channels[g * (len(channels) // G)]
+    first, second = reads[2 * pair], reads[min(2 * pair + 1, len(reads) - 1)]
+    at = of[0] + of[1] * W + of[2]
+    return at + first[0] + first[1] * W + first[2], at + second[0] + second[1] * W + second[2]
+
+
+@njit
+def first_outputs(unit, G, writes, group):
+    """Where in y (flat) both tiles of a unit begin; ``group`` elements from one group's outputs to the next's."""
+    pair, g = divmod(unit, G)
+    return writes[2 * pair, 0] + g * group, writes[min(2 * pair + 1, len(writes) - 1), 0] + g * group
+
+
+@njit
 def convolve_tiles(
     begin, end, ticks, x, H, W, along, steps, reads, channels, writes, G, outputs, rows, cols, wanted, w, w_rows,
     w_cols, twist, line, bias, y, y_steps, scratch,
@@ -159,8 +181,11 @@ def convolve_tiles(
         forward_tiles(0, per_group, x, H, W, steps[0], along, steps[1], reads, channels, unit, G, depth, rows, cols, t,
                       w_rows)  # fmt: skip
         mark(ticks, TRANSFORM)
+        soon = first_pixels(min(unit + 1, end - 1), G, reads, channels, W)
+        target = first_outputs(unit, G, writes, outputs * y_steps[0])
         multiply_tiles(0, rows * t.itemsize // VECTOR_BYTES, unit, G, per_group, outputs, rows, cols, t, w, w_cols,
-                       twist, (z, products))  # fmt: skip
+                       twist, (x, soon[0], soon[1], steps[0] * W + along), (y, target[0], target[1], y_steps[1]),
+                       (z, products))  # fmt: skip
         mark(ticks, MULTIPLY)
         inverse_tiles(0, outputs, writes, unit, G, outputs, depth, rows, cols, wanted, t, w_rows, line, bias, y,
                       y_steps[0], y_steps[1], y_steps[2])  # fmt: skip
@@ -231,9 +256,10 @@ def transform(tiling, first, count, threads, x, filters, buffers):
 
 def multiply(tiling, first, count, threads, filters, buffers):
     tiles, *private = buffers
-    tasks = count * (tiling.rows // lanes(tiles.dtype))
+    tasks, flat = count * (tiling.rows // lanes(tiles.dtype)), tiles.reshape(-1)
+    own = flat, 0, 0, 0  # all of it is at hand
     parallel(multiply_tiles, tasks, threads, first, tiling.G, tiling.channels, tiling.K // tiling.G, tiling.rows,
-             tiling.cols, tiles.reshape(-1), filters.w, filters.w_cols, filters.twist,
+             tiling.cols, flat, filters.w, filters.w_cols, filters.twist, own, own,
              private=list(zip(*private, strict=True)))  # fmt: skip
 
 
