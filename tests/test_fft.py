@@ -20,7 +20,7 @@ from convbench.driver import Kernel
 from convbench.kernels import fft_lanes, spectra
 from convbench.kernels.fft import copy_block, forward, frequencies, inverse, lanes, partners, transpose, twiddles
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import Lattice, read_line, write_line
+from convbench.kernels.lattice import Lattice, read_rows, write_rows
 from convbench.kernels.layout import aligned_empty
 from convbench.reductions import lift
 from convbench.reference import oracle
@@ -61,11 +61,11 @@ def test_transforms_agree_with_numpy_and_undo_each_other(n: int, dtype: str) -> 
     pair = 2 * width
     z = _random((n * vectors * pair,), dtype)
     before = _complex(z, n, vectors, width)
-    forward(z, 0, width, n, vectors * pair, vectors, pair, twiddles(n, dtype))
+    forward(z, 0, width, n, vectors * pair, vectors, pair, twiddles(n, dtype), 1)
     expected = np.fft.fft(before, axis=0)[frequencies(n)]
     tolerance = 4 * np.finfo(dtype).eps * np.sqrt(n * np.log2(n + 1))
     np.testing.assert_allclose(_complex(z, n, vectors, width), expected, rtol=0, atol=tolerance)
-    inverse(z, 0, width, n, vectors * pair, vectors, pair, twiddles(n, dtype))
+    inverse(z, 0, width, n, vectors * pair, vectors, pair, twiddles(n, dtype), 1)
     np.testing.assert_allclose(_complex(z, n, vectors, width) / n, before, rtol=0, atol=tolerance / np.sqrt(n) * 3)
 
 
@@ -74,9 +74,9 @@ def test_an_impulse_and_a_constant_are_exact(n: int) -> None:
     width = lanes("float32")
     z = np.zeros(n * 2 * width, np.float32)
     z[:width] = 3
-    forward(z, 0, width, n, 2 * width, 1, 2 * width, twiddles(n, "float32"))
+    forward(z, 0, width, n, 2 * width, 1, 2 * width, twiddles(n, "float32"), 1)
     assert (_complex(z, n, 1, width) == 3).all()
-    inverse(z, 0, width, n, 2 * width, 1, 2 * width, twiddles(n, "float32"))
+    inverse(z, 0, width, n, 2 * width, 1, 2 * width, twiddles(n, "float32"), 1)
     spike = _complex(z, n, 1, width)
     assert (spike[0] == 3 * n).all()
     assert not spike[1:].any()
@@ -86,7 +86,7 @@ def test_transforms_touch_only_their_vectors() -> None:
     width, n = lanes("float32"), 16
     z = _random((n * 6 * width,), "float32")
     kept = z.copy()
-    forward(z, width, 4 * width, n, 6 * width, 1, 2 * width, twiddles(n, "float32"))
+    forward(z, width, 4 * width, n, 6 * width, 1, 2 * width, twiddles(n, "float32"), 1)
     changed = (z != kept).reshape(n, 6, width).any(axis=(0, 2))
     assert changed.tolist() == [False, True, False, False, True, False]
 
@@ -130,12 +130,12 @@ def test_blocks_are_transposed_and_copied_exactly(dtype: str) -> None:
 def test_lines_are_zero_outside_the_image(start: int, step: int, size: int, count: int) -> None:
     x = np.arange(1.0, 100.0)
     target = np.full(count + 2, -1.0)
-    read_line(x, 50, start, step, size, target, 1, count)
+    read_rows(x, 50, 0, start, 0, 0, step, (1, size), target, 1, 0, 1, count)
     positions = start + step * np.arange(count)
     expected = np.where((positions >= 0) & (positions < size), 51.0 + positions, 0)
     np.testing.assert_array_equal(target, [-1, *expected, -1])
     y = np.full(2 + step * count, -1.0)
-    write_line(target, 1, count, y, 1, step, 0.5)
+    write_rows(target, 1, 0, 1, count, y, 1, 0, step, 0.5)
     np.testing.assert_array_equal(y[1 : 1 + step * count : step], expected + 0.5)
     y[1 : 1 + step * count : step] = -1
     assert (y == -1).all()

@@ -43,8 +43,8 @@ SIZES = (8, 16, 32, 64, 128, 256, 512)
 LARGEST = {"lanes": 64, "planes": 512}  # rows or columns of a tile
 LONGEST = {"lanes": 4096, "planes": 1 << 20}  # 1-D tile
 BLOCK_BYTES = {"lanes": 1 << 24, "planes": 1 << 20}  # scratch of one block: the last-level cache's share, half of L2
-FFT_EFFICIENCY = 0.2  # of peak at 5·n·log₂ n flop a complex transform
-ROW_SECONDS = {"lanes": 5e-9, "planes": 2e-8}  # to read or write one row of a tile, beyond its bytes
+FFT_EFFICIENCY = {"lanes": 0.2, "planes": 0.5}  # of peak at 5·n·log₂ n flop a complex transform
+ROW_SECONDS = {"lanes": 5e-9, "planes": 1e-8}  # to read or write one row of a tile, beyond its bytes
 ROW_EFFICIENCY = ((14, 0.75), (4, 0.45), (1, 0.2))  # brgemm's register tiles: rows, share of peak
 
 
@@ -122,6 +122,8 @@ def _block(spec: ConvSpec, threads: int, form: str, tiling: Tiling, limit: int |
     one, two = (scratch_bytes(FORMS[form].parts(tiling, n, threads, spec.np_dtype)) for n in (1, 2))
     room = max(BLOCK_BYTES[form], one) if limit is None else min(max(BLOCK_BYTES[form], one), limit)
     most = max(1, min(units, 1 + (room - one) // (two - one)), 1)
+    if form == "planes" and fft_planes.apart(tiling, threads, threads) and (limit is None or threads <= most):
+        return threads
     return -(-units // -(-units // most))
 
 
@@ -131,6 +133,11 @@ def parts(plan: Plan) -> list[Any]:
 
 def workspace(plan: Plan) -> int:
     return scratch_bytes(parts(plan))
+
+
+def apart(plan: Plan) -> bool:
+    """Whether each thread takes units through all phases by itself."""
+    return plan.form == "planes" and fft_planes.apart(plan.tiling, plan.block, plan.threads)
 
 
 def blocks(plan: Plan) -> int:
@@ -145,6 +152,9 @@ def prepare(plan: Plan, weight: np.ndarray) -> Any:
 def run(plan, x, state, bias, y, work, ticks=OFF):
     form, tiling, threads = FORMS[plan.form], plan.tiling, plan.threads
     buffers, added, units = carve(work, parts(plan)), operand_or_empty(bias, y), form.units(plan.tiling)
+    if apart(plan):
+        fft_planes.convolve(tiling, threads, ticks, x, state, buffers, added, y)
+        return
     for first in range(0, units, plan.block):
         count = min(plan.block, units - first)
         form.transform(tiling, first, count, threads, x, state, buffers)
@@ -177,7 +187,8 @@ def cost(plan: Plan, machine: Machine) -> float:
     n = tiling.rows * tiling.cols
     inputs, filters = tiling.G * tiling.channels, filter_bytes(spec, plan.form, tiling)
     rows = tiling.tiles * tiling.rows * (inputs + spec.K)
-    seconds = machine.flop_time(transforms, spec, threads, FFT_EFFICIENCY) + rows * ROW_SECONDS[plan.form] / threads
+    seconds = machine.flop_time(transforms, spec, threads, FFT_EFFICIENCY[plan.form])
+    seconds += rows * ROW_SECONDS[plan.form] / threads
     if plan.form == "lanes":
         outputs = tiling.G * fft_lanes.panels(tiling, width) * width
         spectra = plan.block * n * 2 * item * (inputs + outputs)
@@ -189,12 +200,11 @@ def cost(plan: Plan, machine: Machine) -> float:
         seconds += blocks(plan) * machine.byte_time(filters + 2 * spectra, threads)
     else:
         tile = 2 * tiling.rows * (tiling.cols + width) * item
-        rate = machine.l2_bandwidth if tile <= machine.l2_bytes else machine.bandwidth
+        rate = machine.l2_bandwidth if 2 * tile <= machine.l2_bytes else machine.bandwidth
         seconds += machine.flop_time(products, spec, threads, 0.25)
-        seconds += tiling.pairs * (
-            machine.byte_time(filters, threads) + 2 * tile * (inputs + spec.K) / (rate * threads)
-        )
-    return seconds + blocks(plan) * 3 * machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
+        seconds += tiling.pairs * (machine.byte_time(filters, threads) + tile * (inputs + spec.K) / (rate * threads))
+    calls = 3 if apart(plan) else 3 * blocks(plan)
+    return seconds + calls * machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
 
 
 def error(plan: Plan) -> float:

@@ -2,13 +2,15 @@
 
 Contract::
 
-    forward(z, re, im, n, step, vectors, apart, w):  Z[s, v] = Σ_{j<n} z[j, v] · e^{−2πi·j·k(s)/n}     in place
-    inverse(z, re, im, n, step, vectors, apart, w):  z[j, v] = Σ_{s<n} Z[s, v] · e^{+2πi·j·k(s)/n}     not scaled
+    forward(z, re, im, n, step, vectors, apart, w, 1):  Z[s, v] = Σ_{j<n} z[j, v] · e^{−2πi·j·k(s)/n}     in place
+    inverse(z, re, im, n, step, vectors, apart, w, 1):  z[j, v] = Σ_{s<n} Z[s, v] · e^{+2πi·j·k(s)/n}     not scaled
 
     z[j, v], v < vectors   L = lanes(dtype) complex numbers: real parts at z[re + j·step + v·apart …], imaginary parts
                            at z[im + j·step + v·apart …], z flat, float32 or float64
     k = frequencies(n)     the digit-reversed order in which decimation in frequency leaves them
     w = twiddles(n, dtype)         n in {1, 4, 8, 16, 32, …}
+    the last argument      leaf(n) instead of 1 leaves out the last pass of the forward transform and the first of the
+                           inverse: n / leaf(n) transforms of leaf(n) points each (``spectra.multiply_leaves``)
 
 A convolution needs no natural order: spectra are multiplied position by position, and the inverse (decimation in time)
 takes the order that the forward transform left, so that nothing is ever permuted. Radix 8 and 4 (Van Loan,
@@ -116,9 +118,10 @@ class Complex:
         real = self.vectors.fma(a[0], w[0], self.builder.fneg(self.builder.fmul(a[1], w[1])))
         return real, self.vectors.fma(a[0], w[1], self.builder.fmul(a[1], w[0]))
 
-    def scale(self, a: Pair, number: float) -> Pair:
+    def add_times(self, a: Pair, b: Pair, number: float) -> Pair:
+        """a + number·b."""
         factor = self.constant(number)
-        return self.builder.fmul(a[0], factor), self.builder.fmul(a[1], factor)
+        return self.vectors.fma(factor, b[0], a[0]), self.vectors.fma(factor, b[1], a[1])
 
     def dft4(self, z: list[Pair]) -> list[Pair]:
         even, odd = self.add(z[0], z[2]), self.add(z[1], z[3])
@@ -128,10 +131,18 @@ class Complex:
     def dft8(self, z: list[Pair]) -> list[Pair]:
         """DFT-4s of the even and the odd points; e^{−iπ/4}·b = (b − i·b)/√2, e^{−3iπ/4}·b = −i·(b − i·b)/√2."""
         even, odd = self.dft4(z[0::2]), self.dft4(z[1::2])
-        odd[1], odd[3] = (self.scale(self.sub_i(b, b), 0.5**0.5) for b in (odd[1], odd[3]))
-        turned = (self.add, self.add, self.sub_i, self.sub_i)
-        back = (self.sub, self.sub, self.add_i, self.add_i)
-        return [turn(a, b) for turn, a, b in zip(turned + back, even + even, odd + odd, strict=True)]
+        once, thrice = (self.sub_i(b, b) for b in (odd[1], odd[3]))
+        thrice = thrice[1], self.builder.fneg(thrice[0])
+        half = 0.5**0.5
+        return [
+            self.add(even[0], odd[0]), self.add_times(even[1], once, half),
+            self.sub_i(even[2], odd[2]), self.add_times(even[3], thrice, half),
+            self.sub(even[0], odd[0]), self.add_times(even[1], once, -half),
+            self.add_i(even[2], odd[2]), self.add_times(even[3], thrice, -half),
+        ]  # fmt: skip
+
+    def dft(self, z: list[Pair]) -> list[Pair]:
+        return self.dft8(z) if len(z) == 8 else self.dft4(z)
 
 
 @intrinsic(prefer_literal=True)
@@ -159,7 +170,7 @@ def _butterfly(typingctx, z, re, im, step, w, w_start, radix, order):
         legs = [builder.mul(args[3], index(q)) for q in range(points)]
         values = [c.load(real, imaginary, leg) for leg in legs]
         values = turned(values) if twiddled == 2 else values
-        values = c.dft8(values) if points == 8 else c.dft4(values)
+        values = c.dft(values)
         values = turned(values) if twiddled == 1 else values
         for value, leg in zip(values, legs, strict=True):
             c.store(value, real, imaginary, leg)
@@ -169,10 +180,19 @@ def _butterfly(typingctx, z, re, im, step, w, w_start, radix, order):
 
 
 @njit
-def forward(z, re, im, n, step, vectors, apart, w):
+def leaf(n):
+    """Points of the last pass of ``forward`` over n > 1 points, the first of ``inverse``."""
+    bits = 0
+    while n >> bits > 1:
+        bits += 1
+    return 8 if bits % 3 == 0 else 4
+
+
+@njit
+def forward(z, re, im, n, step, vectors, apart, w, leaf):
     """The contract above: natural order in, digit-reversed order out."""
     m, table = n, 0
-    while m > 1:
+    while m > leaf:
         radix = 4 if m == 4 or m == 16 else 8
         inner = m // radix
         leg = inner * step
@@ -197,7 +217,7 @@ def forward(z, re, im, n, step, vectors, apart, w):
 
 
 @njit
-def inverse(z, re, im, n, step, vectors, apart, w):
+def inverse(z, re, im, n, step, vectors, apart, w, leaf):
     """The contract above: digit-reversed order in, natural order out, n times too large.
 
     The passes of ``forward`` backwards: n = 8·…·8, 8·…·8·4 or 8·…·8·4·4. Swapping the real and the imaginary plane
@@ -206,7 +226,7 @@ def inverse(z, re, im, n, step, vectors, apart, w):
     bits = 0
     while n >> bits > 1:
         bits += 1
-    m, table = 1, w.size
+    m, table = leaf, w.size - 2 * (leaf - 1)
     while m < n:
         radix = 4 if (m == 1 and bits % 3 != 0) or (m == 4 and bits % 3 == 1) else 8
         table -= 2 * (radix - 1) * m

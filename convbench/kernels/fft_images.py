@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import read_line, write_line
+from convbench.kernels.lattice import read_rows, write_rows
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.spectra import multiply_spectra
 
@@ -25,11 +25,11 @@ def read_images(begin, end, x, inputs, step, images, channels, needed, first, pl
         target = planes[i].reshape(planes[i].size)
         for j in range(high):
             d = d0 + j * step[0]
+            inside = H if 0 <= d < D else 0
+            read_rows(x, source + d * H * W, h0, w0, step[1], 0, step[2], (inside, W), target, j * wide * long, long,
+                      wide, needed)  # fmt: skip
             for k in range(wide):
-                h = h0 + k * step[1]
-                inside = W if 0 <= d < D and 0 <= h < H else 0
                 line = (j * wide + k) * long
-                read_line(x, source + (d * H + h) * W, w0, step[2], inside, target, line, needed)
                 target[line + needed : line + long] = 0
 
 
@@ -47,9 +47,8 @@ def write_images(begin, end, planes, writes, phases, outputs, first, K, bias, y)
         source = planes[i].reshape(planes[i].size)
         start = writes[image, 0] + k * O * P * Q
         for o in range(writes[image, 1]):
-            for p in range(writes[image, 2]):
-                to = start + (o * phases[0] * P + p * phases[1]) * Q
-                write_line(source, (o * wide + p) * long, writes[image, 3], y, to, phases[2], add)
+            write_rows(source, o * wide * long, long, writes[image, 2], writes[image, 3], y,
+                       start + o * phases[0] * P * Q, phases[1] * Q, phases[2], add)  # fmt: skip
 
 
 @njit

@@ -20,7 +20,7 @@ import numpy as np
 from convbench.kernels.fft import copy_block, forward, inverse, lanes, partners, strip, transpose, twiddles
 from convbench.kernels.gemm import brgemm
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import copy_vector, read_line, write_line
+from convbench.kernels.lattice import copy_vector, read_rows, write_rows
 from convbench.kernels.layout import Part, aligned_empty, round_up
 from convbench.kernels.overlap_save import Tables, Tiling
 from convbench.kernels.simd import VECTOR_BYTES
@@ -52,10 +52,10 @@ def _forward_tile(z, rows, cols, filled, w_rows, w_cols):
     line = cols * pair
     together = strip(cols)
     for i in range(0, filled, together):
-        forward(z, i * line, i * line + width, cols, pair, min(together, filled - i), line, w_cols)
+        forward(z, i * line, i * line + width, cols, pair, min(together, filled - i), line, w_cols, 1)
     together = strip(rows)
     for j in range(0, cols, together):
-        forward(z, j * pair, j * pair + width, rows, line, min(together, cols - j), pair, w_rows)
+        forward(z, j * pair, j * pair + width, rows, line, min(together, cols - j), pair, w_rows, 1)
 
 
 @njit
@@ -66,10 +66,10 @@ def _inverse_tile(z, rows, cols, wanted, w_rows, w_cols):
     line = cols * pair
     together = strip(rows)
     for j in range(0, cols, together):
-        inverse(z, j * pair, j * pair + width, rows, line, min(together, cols - j), pair, w_rows)
+        inverse(z, j * pair, j * pair + width, rows, line, min(together, cols - j), pair, w_rows, 1)
     together = strip(cols)
     for i in range(0, wanted, together):
-        inverse(z, i * line, i * line + width, cols, pair, min(together, wanted - i), line, w_cols)
+        inverse(z, i * line, i * line + width, cols, pair, min(together, wanted - i), line, w_cols, 1)
 
 
 @njit
@@ -130,11 +130,11 @@ def forward_tiles(
                     h = places[line, 1] + (i + r) * step_h
                     inside = W if 0 <= h < places[line, 3] else 0
                     at = line * length + r * cols
-                    if step_w == 1:  # ``read_line`` in place: rows are short, its call takes longer than its loop
+                    if step_w == 1:  # ``read_rows`` in place: rows are short, its call takes longer than its loop
                         for j in range(0, cols, width):
                             copy_vector(x, plane + h * W + w + j, -w - j, inside - w - j, lines, at + j, cols - j)
                     else:
-                        read_line(x, plane + h * W, w, step_w, inside, lines, at, cols)
+                        read_rows(x, plane + h * W, 0, w, 0, 0, step_w, (1, inside), lines, at, 0, 1, cols)
             for part in range(2):
                 for j in range(0, length, width):
                     transpose(lines, part * width * length + j, length, z, (i * cols + j) * pair + part * width, pair)
@@ -202,8 +202,8 @@ def inverse_tiles(
                 for lane in range(count):
                     add = bias[first + lane] if bias.size else y.dtype.type(0)
                     to = writes[tile, 0] + (first + lane) * plane + i * down
-                    for r in range(min(together, high - i)):
-                        write_line(lines, lane * length + r * cols, writes[tile, 2], y, to + r * down, step, add)
+                    write_rows(lines, lane * length, cols, min(together, high - i), writes[tile, 2], y, to, down, step,
+                               add)  # fmt: skip
 
 
 class Filters(NamedTuple):

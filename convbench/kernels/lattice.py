@@ -23,7 +23,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
 from convbench.spec import ConvSpec
 
 Triple = tuple[int, int, int]
@@ -149,40 +149,87 @@ def _gather(typingctx, x, start, step, low, high, out, at, count):
 
 
 @intrinsic
+def _copy(typingctx, x, start, low, high, out, at, count):
+    """out[at + i] = x[start + i] where low ≤ i < high, else 0, for 0 ≤ i < count; 1 ≤ count < 2³¹, 0 ≤ low ≤ high."""
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        source = pointer(context, builder, sig.args[0], args[0], args[1])
+        target = pointer(context, builder, sig.args[4], args[4], args[5])
+        inside = builder.sub(args[3], args[2])
+
+        def vector(i, _):
+            j = builder.mul(i, index(vectors.lanes))
+            value = vectors.load(source, j, vectors.inside(builder.sub(j, args[2]), inside))
+            vectors.store(value, target, j, vectors.inside(j, args[6]))
+            return []
+
+        repeat(builder, _vectors(builder, vectors, args[6]), [], vector)
+        return context.get_dummy_value()
+
+    return types.void(x, start, low, high, out, at, count), codegen
+
+
+@intrinsic
 def _add(typingctx, source, start, add, y, at, count):
-    """y[at + i] = source[start + i] + add for the lanes i < count of one vector."""
+    """y[at + i] = source[start + i] + add for 0 ≤ i < count; 1 ≤ count < 2³¹."""
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, source.dtype)
-        mask = vectors.mask(index(0), args[5])
-        value = vectors.load(pointer(context, builder, sig.args[0], args[0], args[1]), index(0), mask)
-        total = builder.fadd(value, vectors.splat(args[2]))
-        vectors.store(total, pointer(context, builder, sig.args[3], args[3], args[4]), index(0), mask)
+        reads = pointer(context, builder, sig.args[0], args[0], args[1])
+        target = pointer(context, builder, sig.args[3], args[3], args[4])
+        added = vectors.splat(args[2])
+
+        def vector(i, _):
+            j = builder.mul(i, index(vectors.lanes))
+            mask = vectors.inside(j, args[5])
+            vectors.store(builder.fadd(vectors.load(reads, j, mask), added), target, j, mask)
+            return []
+
+        repeat(builder, _vectors(builder, vectors, args[5]), [], vector)
         return context.get_dummy_value()
 
     return types.void(source, start, add, y, at, count), codegen
 
 
+def _vectors(builder, vectors, count):
+    """So many hold ``count`` elements."""
+    return builder.udiv(builder.add(count, index(vectors.lanes - 1)), index(vectors.lanes))
+
+
 @njit
-def read_line(x, base, start, step, size, target, at, count):
+def read_rows(x, base, row, column, down, along, step, size, target, at, pitch, rows, count):
+    """Lines r < ``rows`` of ``count`` elements at target[at + r·pitch …], of an image of ``size`` (H, W) at x[base …].
+
+    target[at + r·pitch + j] = x[base + h·W + w] where 0 ≤ h < H and 0 ≤ w < W, else 0;
+    h = row + r·down, w = column + r·along + j·step.
+    """
+    H, W = size
+    for r in range(rows):
+        h, first = row + r * down, column + r * along
+        width = W if 0 <= h < H else 0
+        line = base + h * W if width else base
+        if step == 1 and count > 0:
+            low = min(max(-first, 0), count)
+            _copy(x, line + first, low, min(max(width - first, low), count), target, at + r * pitch, count)
+        elif step != 1:
+            _read_apart(x, line, first, step, width, target, at + r * pitch, count)
+
+
+@njit
+def _read_apart(x, base, start, step, size, target, at, count):
     """target[at + j] = x[base + i], i = start + j·step, where 0 ≤ i < size, else 0; for 0 ≤ j < count."""
-    width = VECTOR_BYTES // x.itemsize
-    source = base + start
-    if step == 1:
-        for j in range(0, count, width):
-            copy_vector(x, source + j, -start - j, size - start - j, target, at + j, count - j)
-    else:
-        first, last = -(start // step), (size - 1 - start) // step + 1
-        for j in range(0, count, width):
-            _gather(x, source + j * step, step, first - j, last - j, target, at + j, count - j)
+    first, last = -(start // step), (size - 1 - start) // step + 1
+    for j in range(0, count, VECTOR_BYTES // x.itemsize):
+        _gather(x, base + start + j * step, step, first - j, last - j, target, at + j, count - j)
 
 
 @njit
-def write_line(source, at, count, y, start, step, add):
-    """y[start + j·step] = source[at + j] + add for 0 ≤ j < count."""
-    if step == 1:
-        for j in range(0, count, VECTOR_BYTES // y.itemsize):
-            _add(source, at + j, add, y, start + j, count - j)
-    else:
-        for j in range(count):
-            y[start + j * step] = source[at + j] + add
+def write_rows(source, at, pitch, rows, count, y, start, down, step, add):
+    """y[start + r·down + j·step] = source[at + r·pitch + j] + add for 0 ≤ r < ``rows``, 0 ≤ j < ``count``."""
+    for r in range(rows):
+        if step == 1 and count > 0:
+            _add(source, at + r * pitch, add, y, start + r * down, count)
+        elif step != 1:
+            for j in range(count):
+                y[start + r * down + j * step] = source[at + r * pitch + j] + add

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.fft import Complex
+from convbench.kernels.fft import Complex, leaf
 from convbench.kernels.jit import njit
 from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
@@ -84,6 +84,43 @@ def multiply_spectra(blocks, x, x_start, depth, w, w_start, y, y_start, rows):
         while k < rows:
             _dot(x, x_at, w, w_at + k * step, step, y, y_at + k * pair, depth, 1)
             k += 1
+
+
+@intrinsic(prefer_literal=True)
+def _leaf(typingctx, z, re, im, step, f, start, radix):
+    """``multiply_leaves`` for one leaf of the literal ``radix`` points."""
+    signature = types.void(z, re, im, step, f, start, radix)
+
+    def codegen(context, builder, sig, args):
+        c = Complex(Vectors(context, builder, z.dtype))
+        real, imaginary = (pointer(context, builder, sig.args[0], args[0], start) for start in args[1:3])
+        reads = pointer(context, builder, sig.args[4], args[4], args[5])
+        legs = [builder.mul(args[3], index(q)) for q in range(radix.literal_value)]
+        factors = [[c.vectors.load(reads, index((2 * q + part) * c.vectors.lanes)) for part in range(2)]
+                   for q in range(len(legs))]  # fmt: skip
+        values = c.dft([c.load(real, imaginary, leg) for leg in legs])
+        turned = [c.mul(value, factor) for value, factor in zip(values, factors, strict=True)]
+        back = c.dft([(im, re) for re, im in turned])  # swapped parts conjugate every root
+        for (im, re), leg in zip(back, legs, strict=True):
+            c.store((re, im), real, imaginary, leg)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit
+def multiply_leaves(z, re, im, n, step, f, start):
+    """Between a forward transform without its last pass and an inverse without its first: those and the product.
+
+    z[s] = DFT⁻¹(DFT(z[s]) · f[s]) over the points s of each leaf (``kernels/fft.py``); z[s] at re, im + s·step,
+    f[s] = [re | im] at start + s·2L. One pass over z instead of three.
+    """
+    points, pair = leaf(n), 2 * VECTOR_BYTES // z.itemsize
+    for s in range(0, n, points):
+        if points == 8:
+            _leaf(z, re + s * step, im + s * step, step, f, start + s * pair, 8)
+        else:
+            _leaf(z, re + s * step, im + s * step, step, f, start + s * pair, 4)
 
 
 @njit
