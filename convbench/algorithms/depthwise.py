@@ -47,7 +47,7 @@ from convbench.reductions import lift
 from convbench.scratch import NOTHING
 from convbench.spec import ConvSpec
 
-EFFICIENCY = 0.75  # of peak in the taps of whole tiles
+EFFICIENCY, CHAINED = 0.75, 0.65  # of peak in the taps of whole tiles: unrolled rows of them, and chains
 FARTHEST = 1 << 30  # columns are compared as int32 where an image is read in place
 SHORT_CALL = 0.4  # of the overhead of a call: no scratch to carve, one kernel
 EARLY = 0.4  # of the time a copy takes: what lines fetched well before their use take to move
@@ -181,7 +181,8 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 
 def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
-    compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
+    share = EFFICIENCY if max(spec.filter) <= plane_forms.LARGEST else CHAINED
+    compute = machine.flop_time(executed_flop(plan), spec, threads, share)
     moved = machine.byte_time(spec.min_bytes, threads)
     compute = machine.call_overhead * (1 if workspace(plan) else SHORT_CALL) + (
         max(compute, EARLY * moved) if plan.window is None else compute + moved

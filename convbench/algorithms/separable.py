@@ -60,6 +60,8 @@ class State(NamedTuple):
 def supports(spec: ConvSpec) -> str | None:
     if spec.ndim != 2:
         return f"it splits filters into a column and a row, which takes 2 dimensions; this problem has {spec.ndim}"
+    if max(spec.filter) == 1:
+        return "a filter of one tap is no column and row"
     return None
 
 
@@ -114,7 +116,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
     copies = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
-    return machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
+    return 8 * machine.call_overhead + compute + copies + machine.byte_time(spec.min_bytes, threads)
 
 
 def prepare_cost(plan: Plan, machine: Machine) -> float:

@@ -96,7 +96,7 @@ def forward_columns(t, at, plane, pitch, rows, vectors, w_rows):
     together = strip(rows)
     for v in range(0, vectors, together):
         start = at + v * width
-        forward(t, start, start + plane, rows, pitch, min(together, vectors - v), width, w_rows, 1)
+        forward(t, start, start + plane, rows, pitch, min(together, vectors - v), width, w_rows, np.int64(1))
 
 
 @njit
@@ -106,4 +106,4 @@ def inverse_columns(t, at, plane, pitch, rows, vectors, w_rows):
     together = strip(rows)
     for v in range(0, vectors, together):
         start = at + v * width
-        inverse(t, start, start + plane, rows, pitch, min(together, vectors - v), width, w_rows, 1)
+        inverse(t, start, start + plane, rows, pitch, min(together, vectors - v), width, w_rows, np.int64(1))

@@ -45,6 +45,7 @@ def forward_filters(begin, end, weight, groups, rows, cols, line, w, w_rows, w_c
     plane = rows * pitch
     per_group = K // groups
     scale, minus = t.dtype.type(1.0 / (rows * cols)), t.dtype.type(-1)
+    first, one = np.int64(0), np.int64(1)  # not as literals, for which Numba would compile all passes once more
     for task in range(begin, end):
         k, c = divmod(task, channels)
         g, row = divmod(k, per_group)
@@ -52,9 +53,10 @@ def forward_filters(begin, end, weight, groups, rows, cols, line, w, w_rows, w_c
         for i in range(R):
             for j in range(S):
                 t[(j // cols if line else i) * pitch + j % cols] = weight[k, c, i, j] * scale
-        forward_columns(t, 0, plane, pitch, rows, -(-min(S, cols) // width), w_rows)
+        forward_columns(t, first, plane, pitch, rows, -(-min(S, cols) // width), w_rows)
         for group in range(rows // width):
-            forward_rows(t, 0, 0, plane, pitch, group, z, 1, cols, w_cols, twist, 1, (t, 0, plane, pitch))
+            forward_rows(t, first, first, plane, pitch, group, z, one, cols, w_cols, twist, one,
+                         (t, first, plane, pitch))  # fmt: skip
             for j in range(cols):
                 to = ((((g * (rows // width) + group) * cols + j) * per_group + row) * channels + c) * pair
                 copy_block(z, j * pair, j * pair + width, minus, w, to, to + width)
@@ -101,21 +103,20 @@ def multiply_tiles(
     pitch = cols + width
     plane = rows * pitch
     depth = max(channels, outputs)
+    points = leaf(cols) if depth == 1 else 1
     groups = rows // width
     for task in range(begin, end):
         unit, group = divmod(task, groups)
         at = unit * depth * 2 * plane
         g = (first_unit + unit) % G
         filters = (g * groups + group) * cols * outputs * channels * pair
+        forward_rows(t, at, 2 * plane, plane, pitch, group, z, channels, cols, w_cols, twist, points, soon)
         if depth > 1:
-            forward_rows(t, at, 2 * plane, plane, pitch, group, z, channels, cols, w_cols, twist, 1, soon)
             multiply_spectra(cols, z, 0, channels, w, filters, products, 0, outputs)
-            inverse_rows(t, at, 2 * plane, plane, pitch, group, products, outputs, cols, w_cols, twist, 1, wanted)
         else:
-            points = leaf(cols)
-            forward_rows(t, at, 0, plane, pitch, group, z, 1, cols, w_cols, twist, points, soon)
             multiply_leaves(z, 0, width, cols, pair, w, filters)
-            inverse_rows(t, at, 0, plane, pitch, group, z, 1, cols, w_cols, twist, points, wanted)
+        sums = products if depth > 1 else z
+        inverse_rows(t, at, 2 * plane, plane, pitch, group, sums, outputs, cols, w_cols, twist, points, wanted)
 
 
 @njit
