@@ -96,8 +96,8 @@ def _leaf(typingctx, z, re, im, step, f, start, radix):
         real, imaginary = (pointer(context, builder, sig.args[0], args[0], start) for start in args[1:3])
         reads = pointer(context, builder, sig.args[4], args[4], args[5])
         legs = [builder.mul(args[3], index(q)) for q in range(radix.literal_value)]
-        factors = [[c.vectors.load(reads, index((2 * q + part) * c.vectors.lanes)) for part in range(2)]
-                   for q in range(len(legs))]  # fmt: skip
+        parts = [c.vectors.load(reads, index(part * c.vectors.lanes)) for part in range(2 * len(legs))]
+        factors = zip(parts[::2], parts[1::2], strict=True)
         values = c.dft([c.load(real, imaginary, leg) for leg in legs])
         turned = [c.mul(value, factor) for value, factor in zip(values, factors, strict=True)]
         back = c.dft([(im, re) for re, im in turned])  # swapped parts conjugate every root
