@@ -265,13 +265,14 @@ def test_spectra_beyond_memory_are_refused_in_a_sentence(algorithm, spec: ConvSp
 
 
 @pytest.mark.parametrize("algorithm", [fft, fft_tiled.fft_tiled], ids=lambda a: a.name)
-def test_a_workspace_limit_means_smaller_blocks_before_refusal(algorithm) -> None:
+def test_a_workspace_limit_means_smaller_blocks_or_tiles_before_refusal(algorithm) -> None:
     spec = ConvSpec((8, 3, 64, 64), (4, 3, 9, 9))
     free = Kernel(algorithm, spec, 1, None, "")
     tight = Kernel(algorithm, spec, 1, free.workspace_bytes // 2, "")
     assert tight.workspace_bytes <= free.workspace_bytes // 2
-    block = {"fft": "images", "fft_tiled": "block"}[algorithm.name]
-    assert getattr(tight.plan, block) < getattr(free.plan, block)
+    pixels = {"fft": lambda p: p.images, "fft_tiled": lambda p: p.block * p.tiling.rows * p.tiling.cols}[algorithm.name]
+    assert pixels(tight.plan) < pixels(free.plan)
+    assert check(algorithm, spec, workspace_limit=free.workspace_bytes // 2).ok
     assert hash(tight.plan) != hash(free.plan)
     with pytest.raises(Unsupported, match=r"needs \d+ bytes .* the limit is 1000"):
         Kernel(algorithm, spec, 1, 1000, "")
