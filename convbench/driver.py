@@ -48,7 +48,8 @@ class Kernel:
     def __init__(
         self, algorithm: Algorithm, spec: ConvSpec, threads: int, workspace_limit: int | None, why: str
     ) -> None:
-        planned = spec if spec.layout == "NCHW" else spec.replace(layout="NCHW")
+        dilation = tuple(1 if taps == 1 else d for taps, d in zip(spec.filter, spec.dilation, strict=True))
+        planned = spec.replace(layout="NCHW", dilation=dilation)  # of one tap, a dilation means nothing
         reason = algorithm.supports(planned)
         if reason is not None:
             raise Unsupported(f"{algorithm.name} cannot solve {spec}: {reason}")

@@ -139,3 +139,20 @@ def test_every_rank_has_name_text_and_signature_of_its_own(conv, output):
     names = list(inspect.signature(conv).parameters)
     assert names[:7] == ["input", "weight", "bias", "stride", "padding", "dilation", "groups"]
     assert names[-1] == "out"
+
+
+@pytest.mark.parametrize("geometry", [{"stride": 2**40}, {"stride": 10**6, "dilation": 10**6 - 1, "padding": 10**6}])
+def test_steps_beyond_any_image_are_planned_at_once(geometry: dict[str, int]) -> None:
+    x, w = np.ones((1, 4, 6, 6), np.float32), np.ones((8, 4, 3, 3), np.float32)
+    reach = 0 if "padding" in geometry else 36  # 3·3·4 taps at the corner, or none but padding
+    assert np.array_equal(cb.conv2d(x, w, **geometry), np.full((1, 8, 1, 1), reach, np.float32))
+
+
+def test_what_a_filter_of_one_tap_cannot_mean() -> None:
+    """Its dilation is no part of the plan, and Winograd has no code for each of its strides."""
+    x, w = np.ones((1, 4, 6, 6), np.float32), np.ones((4, 1, 1, 3), np.float32)
+    y = cb.conv2d(x, w, groups=4, stride=(2**40, 1), dilation=(2**40 + 1, 1))
+    assert np.array_equal(y, np.full((1, 4, 1, 4), 3, np.float32))
+    spec = cb.ConvSpec(x.shape, w.shape, groups=4, stride=(3, 1))
+    with pytest.raises(cb.Unsupported, match=r"along one tap .* strides 1 and 2, not \(3, 1\)"):
+        cb.kernel(spec, "winograd_2x2_3x3")

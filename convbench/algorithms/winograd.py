@@ -72,6 +72,8 @@ def supported(m: int, r: int, spec: ConvSpec) -> str | None:
         return f"the transform is for filters of size {r} (or 1 along one dimension), not {spec.filter}"
     if any(taps > 1 and stride >= taps for taps, stride in zip(spec.filter, spec.stride, strict=True)):
         return f"neighbouring outputs share no input where stride {spec.stride} takes a whole filter {spec.filter}"
+    if any(taps == 1 and stride > 2 for taps, stride in zip(spec.filter, spec.stride, strict=True)):
+        return f"along one tap it has code for strides 1 and 2, not {spec.stride}"
     tile = max(transform_of(m, taps, stride).alpha for taps, stride in zip(spec.filter, spec.stride, strict=True))
     if tile > LARGEST_TILE:
         return f"at stride {max(spec.stride)} its tiles are {tile} inputs long; at most {LARGEST_TILE} pay"

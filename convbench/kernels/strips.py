@@ -110,13 +110,12 @@ def _row(spec: ConvSpec, cols: int) -> tuple[int, int]:
     """
     stride, (before, _), W = spec.stride[2], spec.padding[2], spec.spatial[2]
     pitch = longest = cols
-    for f in range(stride):
-        taps = [s * spec.dilation[2] // stride for s in range(spec.filter[2]) if s * spec.dilation[2] % stride == f]
-        if taps:
-            length = cols + max(taps)
-            ahead, behind = max(0, -((f - before) // stride)), length + (f - before - W) // stride
-            shared = max(0, min(ahead, behind)) if cols == spec.output_spatial[2] else 0
-            pitch, longest = max(pitch, length - shared), max(longest, length)
+    last = {s * spec.dilation[2] % stride: s * spec.dilation[2] // stride for s in range(spec.filter[2])}
+    for f, tap in last.items():
+        length = cols + tap
+        ahead, behind = max(0, -((f - before) // stride)), length + (f - before - W) // stride
+        shared = max(0, min(ahead, behind)) if cols == spec.output_spatial[2] else 0
+        pitch, longest = max(pitch, length - shared), max(longest, length)
     return pitch, longest
 
 
