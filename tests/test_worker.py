@@ -36,6 +36,7 @@ class FakeContender:
     raises: Exception | None = None
     spoils: bool = False
     hides: bool = False
+    late: float = 0.0
     calls: int = 0
     released: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +57,8 @@ class FakeContender:
             raise self.raises
         if self.spoils:
             self.x += 1
-        self.facts["first_s"] = self.seconds
+        self.clock.now += self.late
+        self.facts |= {"first_s": self.seconds, "late_jit_s": self.late}
         return SimpleNamespace(ok=not self.reason, reason=self.reason, weak=self.weak)
 
     def chill(self, cache: str) -> Any:
@@ -80,6 +82,17 @@ def trials(
     cells = {event["algorithm"]: event for event in events if event["event"] == "cell"}
     assert set(cells) == {contender.name for contender in contenders}
     return [racer.name for racer in racers], cells
+
+
+def test_what_is_compiled_late_takes_nobodys_time(clock: FakeClock) -> None:
+    slow = [FakeContender(clock, name, 1.0, 30.0) for name in "cd"]  # doubtful: they have a share of their own
+    contenders = [FakeContender(clock, "a", 1e-3, late=60.0), FakeContender(clock, "b", 5e-3), *slow]
+    racers, cells = trials(clock, contenders, seconds=120.0)
+    assert racers == ["a", "b"]
+    assert [cells[name]["status"] for name in "abcd"] == ["ok", "ok", "hopeless", "hopeless"]
+    assert [contender.calls for contender in slow] == [1, 1]
+    racers, cells = trials(clock, [FakeContender(clock, "a", 1e-3, late=60.0), FakeContender(clock, "b", 5e-3)])
+    assert racers == ["a", "b"]
 
 
 def test_the_right_and_the_fast_race(clock: FakeClock) -> None:

@@ -54,7 +54,7 @@ def work(job: Job, probes: Sequence[Probe], machine: Machine, clock: Clock, emit
         trials = Trials(job, answer, clock, emit, planned[0].spec.layout)
         racers = trials.select(planned)
         probed = {probe.name: probe.call for probe in probes}
-        race(racers, probed, for_rounds(job, end - clock()), clock, Random(job.seed), emit)
+        race(racers, probed, for_rounds(job, end + trials.late - clock()), clock, Random(job.seed), emit)
         inf = float("inf")
         details.tell(trials.racing, inf if job.details else details.SHARE * job.seconds, clock, emit)
         if job.scaling:
@@ -106,6 +106,7 @@ class Trials:
         self._given = stored(answer.operands[0], layout)
         self._x = self._given.copy()
         self._best = float("inf")  # seconds per call, measured
+        self.late = 0.0  # seconds of Numba's that warming up had not met: they are nobody's share
         self._entered: list[tuple[Racer, Contender, str]] = []
         self.racing: list[tuple[Racer, Contender]] = []
 
@@ -119,7 +120,7 @@ class Trials:
                 doubtful.append((contender, f"predicted {_times(contender.predicted, reference)}"))
             else:
                 self._try(contender, end)
-        before = min(end, self._clock() + HOPELESS_SHARE * self._share)
+        before = min(end, self._clock() - self.late + HOPELESS_SHARE * self._share)
         for contender, why in doubtful:
             if contender.peer:
                 self._drop(contender, f"{why}; a rival, so not called")
@@ -141,7 +142,7 @@ class Trials:
 
     def _try(self, contender: Contender, end: float, why: str = "") -> None:
         """Prepare, first call, check, calibrate. A contender that fails any of it, or has no time for it, is out."""
-        left = max(0.0, end - self._clock())
+        left = max(0.0, end + self.late - self._clock())
         if contender.predicted > left:
             status = "hopeless" if why else "out of budget"
             why = why or f"predicted {contender.predicted:.3g} s; "
@@ -160,6 +161,7 @@ class Trials:
         self._begin(contender, "first call")
         verdict = contender.first(self._answer)
         first = float(contender.facts["first_s"])
+        self.late += float(contender.facts.get("late_jit_s", 0.0))
         if not np.array_equal(self._x, self._given):
             self._x[...] = self._given
             self._drop(contender, "it wrote its input", "failed")
