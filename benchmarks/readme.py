@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from convbench.bench import records
+from convbench.bench.alarms import alarms
+from convbench.bench.worker import HOPELESS
 from convbench.report import winner_table
 from convbench.report.findings import answer
 from convbench.report.tables import class_winners
@@ -54,8 +56,9 @@ def block(run: Path) -> str:
             *(f"| {' | '.join(map(str, row))} |" for row in rows),
             "",
             "The last three columns say how many times as long that contender takes as the winner: geometric means",
-            "over the n problems (all, unless said) that it was timed on and lost, or on how many it was hopeless, if",
-            "those are more.",
+            "over the n problems (all, unless said) on which it was timed and is not the winner itself. Hopeless on k:",
+            f"over {HOPELESS:g} times as long on k of them, too many for a mean. "
+            + " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in alarms(cells, facts)),
         ]
     )
 

@@ -39,7 +39,7 @@ def test_all_is_well() -> None:
     ("changes", "facts", "said"),
     [
         ({}, {"threads": 2, "threads_blas": 1}, ["2 threads asked for, blas has 1"]),
-        ({"slowed": 0.6}, {}, ["the machine was slowed during most samples of 2 cells (100%)"]),
+        ({"slowed": 0.6}, {}, ["the machine was slowed during most samples of 2 of 2 timed cells (100%)"]),
         ({"scaling": scaling(0.99)}, {}, ["direct on 1 problem", "1.01× as fast as one"]),
         ({"scaling": scaling(0.99, probe=2)}, {}, ["the machine had no second core to give while 1 of 1 cell"]),
         ({"traced_bytes": 32 << 20}, {}, ["direct on 1 problem", "a call allocates 32.0 MiB that nobody declared"]),

@@ -137,11 +137,13 @@ def workspace(plan: Plan) -> int:
 def library_bytes(plan: Plan) -> int:
     """A chunk of spectra and one of images, and pocketfft's lines along the longest axis.
 
-    One of the chunks is in use at a time, but what was freed of the other may stay with the process. The lines are the
-    twiddles and a vector of lines a thread.
+    One of the chunks is in use at a time, but what was freed of the other may stay with the process, and the last call
+    of a block, of fewer images, need not fit where the others were. The lines are the twiddles and a vector of lines a
+    thread.
     """
     longest, numbers = max(plan.shape), 2 if len(plan.axes) > 1 else 1
-    chunks, line = plan.chunk * (2 * prod(plan.half) + prod(plan.shape)), numbers * longest
+    last = max(plan.images * n % plan.chunk for n in (plan.spec.groups * plan.channels, plan.spec.K))
+    chunks, line = (plan.chunk + last) * (2 * prod(plan.half) + prod(plan.shape)), numbers * longest
     return plan.spec.itemsize * (chunks + line * (1 + plan.threads * min(LINE_LANES, plan.lines)))
 
 

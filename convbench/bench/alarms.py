@@ -34,9 +34,10 @@ def _pools(environment: Facts) -> Iterator[str]:
 
 
 def _slowed(cells: pd.DataFrame) -> Iterator[str]:
-    bad = cells[cells["slowed"] > MOSTLY]
-    if len(bad):
-        which = f"{count(len(bad), 'cell')} ({percent(len(bad) / len(cells))})"
+    timed = cells[cells["slowed"].notna()]
+    bad = int((timed["slowed"] > MOSTLY).sum())
+    if bad:
+        which = f"{bad} of {count(len(timed), 'timed cell')} ({percent(bad / len(timed))})"
         yield f"the machine was slowed during most samples of {which}: their times are too long, their ratios hold"
 
 

@@ -42,7 +42,7 @@ STAGES = {"compile": "compiling", "load": "loading", "measure": "measuring", "do
 WRONG = ("failed", "crashed")
 WIDE = 130  # columns that the whole table of winners needs
 BRIEF = ("problem", "winner", "time", "next", "im2col", "best peer")
-CAPTION = "next, im2col, naive, best peer: how many times as long they took. ≈: predicted, not measured."
+CAPTION = "next, im2col, naive, best peer: how many times as long they took. ≈: hopeless, one call or a prediction."
 
 
 @dataclass(frozen=True)

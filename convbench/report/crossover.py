@@ -208,8 +208,8 @@ def map_chart(found: WinnerMap, looks: Sequence[Style], title: str) -> alt.Layer
         *layers,
         title=title,
         subtitle=[
-            "name: who wins most of the cell's problems, on how many of them; hatched: tied, or not the winner of all;",
-            "thick line: no algorithm is first on both sides of it",
+            "name: who wins more of the cell's problems than any other, and how many; hatched: tied, or not the",
+            "winner of all; thick line: no algorithm is first on both sides of it",
         ],
         width=width,
         height=height,

@@ -121,7 +121,7 @@ def class_map(classes: pd.DataFrame, styles: Sequence[Style], title: str) -> alt
     rows = [f"{kind}  ({problems[kind]})" for kind in kinds]
     y = alt.Y("row:N", sort=rows, axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=8))
     subtitle = [
-        "Upper number: time ÷ time of the fastest contender, geometric mean over the problems that it ran on.",
+        "Upper number: time ÷ time of the fastest, peers included; geometric mean over the problems that it ran on.",
         "Lower: problems won / run; in brackets: problems of the class. Outlined: most wins. Empty: never timed; "
         "grey on white: hopeless on more",
         "problems than it ran on, so its mean is that of the few it is fit for.",
@@ -131,9 +131,10 @@ def class_map(classes: pd.DataFrame, styles: Sequence[Style], title: str) -> alt
 
 
 def applicability_map(frame: pd.DataFrame, styles: Sequence[Style], title: str) -> alt.LayerChart:
-    """Algorithm × problem, one small square each, coloured by status; suites stand apart."""
-    problems = frame.drop_duplicates(KEY)[KEY].reset_index(drop=True)
-    suites = list(dict.fromkeys(problems["suite"]))
+    """Algorithm × problem, one small field each, coloured by status; suites stand apart, each whole."""
+    suites = list(dict.fromkeys(frame["suite"]))
+    problems = frame.drop_duplicates(KEY)[KEY].sort_values("suite", key=lambda of: of.map(suites.index), kind="stable")
+    problems = problems.reset_index(drop=True)
     problems["x"] = problems.index + problems["suite"].map(suites.index)
     columns = int(problems["x"].max()) + 1
     step = max(3.0, min(13.0, 900 / columns))
@@ -158,7 +159,7 @@ def applicability_map(frame: pd.DataFrame, styles: Sequence[Style], title: str) 
         squares,
         heads.encode(x=x, y=alt.value(0), text=alt.Text("suite:N")),
         title=title,
-        subtitle="one square per problem",
+        subtitle="one column per problem of a suite",
         width=step * columns,
         height=18 * len(order),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 __all__ = ["SECTIONS", "SPEED_UPS"]
 
 SPEED_UPS = (
-    "Speed-ups of the winners, geometric means over the problems on which both were timed and the other one lost; n: "
-    "how many these are, where it is not all. Hopeless on more than that: a mean over the few that it is fit for would "
-    "be no comparison. The next is the fastest of ours that is not tied with the winner."
+    "Speed-ups of the winners, geometric means over the problems on which both were timed and the other one is not the "
+    "winner; n: how many these are, where it is not all. Hopeless on more than that: a mean over the few that it is "
+    "fit for would be no comparison. The next is the fastest of ours that is not tied with the winner."
 )
 
 SECTIONS = {
