@@ -57,8 +57,8 @@ def block(run: Path) -> str:
             "",
             "The last three columns say how many times as long that contender takes as the winner: geometric means",
             "over the n problems (all, unless said) on which it was timed and is not the winner itself. Hopeless on k:",
-            f"over {HOPELESS:g} times as long on k of them, too many for a mean. "
-            + " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in alarms(cells, facts)),
+            f"over {HOPELESS:g} times as long on k of them, too many for a mean.",
+            *(f"\n{sentence[0].upper()}{sentence[1:]}." for sentence in alarms(cells, facts)),
         ]
     )
 
