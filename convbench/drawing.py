@@ -6,7 +6,6 @@ because a new process imports what it runs: this file and vl-convert, not pandas
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,8 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import vl_convert
+
+from convbench.machine import processors
 
 SCALE = 1.5  # pixels of a PNG for one of the SVG
 MOST_PROCESSES = 4
@@ -31,17 +32,13 @@ class Drawing(NamedTuple):
 
 def drawings(declarations: Iterable[Declaration], theme: Declaration) -> Iterator[Drawing]:
     """Each declaration drawn, in the order given."""
-    processes = min(_processors(), MOST_PROCESSES)
+    processes = min(processors(), MOST_PROCESSES)
     if processes == 1:
         yield from (drawing(declaration, theme) for declaration in declarations)
         return
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         waiting = [pool.submit(drawing, declaration, theme) for declaration in declarations]
         yield from (drawn.result() for drawn in waiting)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def drawing(declaration: Declaration, theme: Declaration) -> Drawing:

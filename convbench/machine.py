@@ -76,6 +76,11 @@ SHIPPED = Machine(
 )
 
 
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cache_dir() -> Path:
     """``$CONVBENCH_CACHE``, else ``$XDG_CACHE_HOME/convbench``, else ``~/.cache/convbench``; it need not exist yet."""
     if own := os.environ.get("CONVBENCH_CACHE"):

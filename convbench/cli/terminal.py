@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from convbench import suites
+from convbench.machine import processors
 from convbench.suites import Problem
 from convbench.units import count
 
@@ -79,9 +80,9 @@ def threads_in(text: str | None) -> tuple[int, ...]:
 
 def warn_of_turns(threads: int) -> None:
     """One line where threads are more than the processors: they are allowed, but their times say little."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads > processors:
-        found = count(processors, "processor")
+    allowed = processors()
+    if threads > allowed:
+        found = count(allowed, "processor")
         warnings.warn(f"{threads} threads take turns on the {found} that this process may use", stacklevel=2)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import numba
 
+from convbench.machine import processors
+
 ALWAYS = 16  # threads that may be asked for on any machine; what is beyond its processors takes turns
 
 _pool: ThreadPoolExecutor | None = None
@@ -32,8 +34,7 @@ def available(threads: int | None = None) -> int:
     """Threads to use: ``threads``, or Numba's current limit, capped by the process's CPU affinity."""
     if threads is not None:
         return threads
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(numba.get_num_threads(), allowed))
+    return max(1, min(numba.get_num_threads(), processors()))
 
 
 def most() -> int:
