@@ -210,9 +210,13 @@ class Layer:
         spent, rate = ticks[1:], tick_seconds()
         return {name: float(n) * rate for name, n in zip(self.kernel.phases, spent, strict=True)} if spent.any() else {}
 
-    def marked(self, ticks: np.ndarray, input: Any, out: np.ndarray | None = None) -> None:
-        """One call of the variant, on one thread; ``ticks``: the counter at its end, then those of each phase."""
+    def marked(self, ticks: np.ndarray, input: Any, out: np.ndarray | None = None, calls: int = 1) -> None:
+        """Calls of the variant, on one thread; ``ticks``: the counter at their end, then those of each phase in all."""
         start(ticks)
+        for _ in range(calls):
+            self._marked(ticks, input, out)
+
+    def _marked(self, ticks: np.ndarray, input: Any, out: np.ndarray | None) -> None:
         kernel = self.kernel
         x, y = kernel._input(input), kernel._output(out, input)
         if y.size:

@@ -43,11 +43,11 @@ class FakeLayer:
     def ticks(self) -> list[float]:
         return []
 
-    def marked(self, ticks: list[float], x: np.ndarray, out: np.ndarray) -> None:
+    def marked(self, ticks: list[float], x: np.ndarray, out: np.ndarray, calls: int) -> None:
         scale = {0: 50, 1: 1.5, 2: 1, 3: 0.5}.get(self.calls, 1) * self._unit
         self.calls += 1
-        self._clock.now += 4 * scale
-        ticks[:] = [0.9 * scale, 3 * scale]
+        self._clock.now += 4 * scale * calls
+        ticks[:] = [0.9 * scale * calls, 3 * scale * calls]
 
     def seconds(self, ticks: list[float]) -> dict[str, float]:
         return dict(zip(("transform", "multiply"), ticks, strict=True))
@@ -95,6 +95,20 @@ def test_quick_calls_are_repeated_more_often(clock: FakeClock) -> None:
         assert contender.layer.calls == 1 + calls
 
 
+def test_quick_calls_share_what_it_takes_to_start_the_counter(clock: FakeClock) -> None:
+    """Phases are those of one call all the same; a microsecond beside ten would be a tenth of them."""
+    contender = FakeContender(clock, "a")
+    layer = contender.layer = FakeLayer(clock, 1e-5)
+    several: list[int] = []
+    marked = layer.marked
+    layer.marked = lambda ticks, x, out, calls: (several.append(calls), marked(ticks, x, out, calls))  # type: ignore
+    facts = told(clock, 1e9, (contender, 1.0))["a"]
+    assert several == [1] + [4] * details.MANY  # of 30 us each
+    assert json.loads(facts["phases"]) == pytest.approx({"transform": 9e-6, "multiply": 3e-5})
+    assert facts["phases_sum"] == pytest.approx(3.9 / 4)
+    assert facts["phases_slowdown"] == pytest.approx(4 / 3)
+
+
 def test_an_algorithm_without_phases_has_only_its_memory(clock: FakeClock) -> None:
     facts = told(clock, 1e9, (FakeContender(clock, "a", has_phases=False), 1.0))["a"]
     assert "traced_bytes" in facts
@@ -103,12 +117,12 @@ def test_an_algorithm_without_phases_has_only_its_memory(clock: FakeClock) -> No
 
 def test_the_fastest_come_first_and_what_does_not_fit_is_left_out(clock: FakeClock) -> None:
     slow, fast = FakeContender(clock, "slow"), FakeContender(clock, "fast")
-    assert list(told(clock, 9.5, (slow, 2.0), (fast, 1.0))) == ["fast"]
+    assert list(told(clock, 10.5, (slow, 2.0), (fast, 1.0))) == ["fast"]
     assert list(told(clock, 1e9, (FakeContender(clock, "slow"), 2.0), (FakeContender(clock, "fast"), 1.0))) == [
         "fast",
         "slow",
     ]
-    assert told(clock, 9.5, (FakeContender(clock, "dear", prepare_s=1.0), 1.0)) == {}
+    assert told(clock, 10.5, (FakeContender(clock, "dear", prepare_s=1.0), 1.0)) == {}
 
 
 def real(name: str, spec: ConvSpec, threads: int = 1) -> Contender:

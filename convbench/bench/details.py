@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
+from math import ceil
 from statistics import median
 
 import numpy as np
@@ -24,7 +25,8 @@ from convbench.driver import Layer
 SHARE = 0.03  # of a job's seconds, for as many contenders as fit, fastest first; more only if asked for
 REPEATS = 3  # odd: one of them is the median
 QUICK, MANY = 1e-3, 31  # seconds of a call that is repeated so often, as little disturbs it much
-CALLS = 2 + 1 + 2 * REPEATS  # of a layer: two for its memory, one with marks to warm up, then pairs
+TOGETHER = 1e-4  # seconds of calls in one repetition: to start the counter and to read the clock takes microseconds
+CALLS = 2 + 2 + 2 * REPEATS  # of a layer: two for its memory, one of each kind to warm up, then pairs
 
 
 def tell(entered: Sequence[tuple[Racer, Contender]], seconds: float, clock: Clock, emit: Emit) -> None:
@@ -64,22 +66,22 @@ def phases(contender: Contender, clock: Clock) -> Facts:
 
 def _marked(layer: Layer, x: np.ndarray, clock: Clock) -> Facts:
     out = np.empty(layer.kernel.spec.stored_output_shape, layer.kernel.spec.np_dtype)
-    layer.marked(layer.ticks(), x, out)
+    layer.marked(layer.ticks(), x, out, 1)
     slowdowns: list[float] = []
     found: list[tuple[float, np.ndarray]] = []
-    repeats = REPEATS
-    while len(found) < repeats:
-        ordinary = timed(partial(layer, x, out), 1, clock)
+    first = timed(partial(layer, x, out), 1, clock)
+    calls = max(1, ceil(TOGETHER / max(first, 1e-9)))
+    for _ in range(MANY if first < QUICK else REPEATS):
+        ordinary = timed(partial(layer, x, out), calls, clock)
         ticks = layer.ticks()
         start = clock()
-        layer.marked(ticks, x, out)
+        layer.marked(ticks, x, out, calls)
         found.append((clock() - start, ticks))
         slowdowns.append(found[-1][0] / ordinary)
-        repeats = MANY if ordinary < QUICK else REPEATS
     whole, ticks = sorted(found, key=lambda pair: pair[0])[len(found) // 2]
     seconds = layer.seconds(ticks)
     return {
-        "phases": json.dumps({name: float(f"{spent:.4g}") for name, spent in seconds.items() if spent}),
+        "phases": json.dumps({name: float(f"{spent / calls:.4g}") for name, spent in seconds.items() if spent}),
         "phases_sum": sum(seconds.values()) / whole,
         "phases_slowdown": median(slowdowns),
     }
