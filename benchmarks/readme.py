@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pandas as pd
 
 from convbench.bench import records
 from convbench.bench.alarms import alarms
+from convbench.bench.environment import Facts
 from convbench.bench.worker import HOPELESS
 from convbench.report import winner_table
-from convbench.report.findings import answer
+from convbench.report.findings import answer, beyond_default, whole
+from convbench.report.networks import network_table
+from convbench.report.regret import regret_table
 from convbench.report.tables import class_winners
 from convbench.units import count
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-HEADINGS = ("problems", "number", "most wins", "other wins", "over im2col", "over naive", "over the best peer")
-OVER = ("over_im2col", "over_naive", "over_peer")
+HEADINGS = ("problems", "number", "most wins", "other wins", "over im2col", "over the best peer")
+OVER = ("over_im2col", "over_peer")
 CHART = "charts/winners.png"
 
 
@@ -52,15 +58,34 @@ def block(run: Path) -> str:
             f"![Who wins where: time over the fastest's, by class of problems and algorithm]({at}/{CHART})",
             "",
             f"| {' | '.join(HEADINGS)} |",
-            "| --- | ---: | --- | --- | ---: | ---: | ---: |",
+            "| --- | ---: | --- | --- | ---: | ---: |",
             *(f"| {' | '.join(map(str, row))} |" for row in rows),
             "",
-            "The last three columns say how many times as long that contender takes as the winner: geometric means",
+            "The last two columns say how many times as long that contender takes as the winner: geometric means",
             "over the n problems (all, unless said) on which it was timed and is not the winner itself. Hopeless on k:",
             f"over {HOPELESS:g} times as long on k of them, too many for a mean.",
-            *(f"\n{sentence[0].upper()}{sentence[1:]}." for sentence in alarms(cells, facts)),
+            *_totals(cells),
+            *(f"\n{sentence[0].upper()}{sentence[1:]}." for sentence in _remarks(cells, winners, facts)),
         ]
     )
+
+
+def _totals(cells: pd.DataFrame) -> list[str]:
+    """A line per network: the sum of its layers beside the best peer's."""
+    totals = network_table(cells, winner_table(cells), regret_table(cells))
+    networks = totals[~totals["partial"]].groupby("suite", sort=False)
+    lines = [f"* {whole(str(suite), rows)}" for suite, rows in networks]
+    return (
+        ["", "Layers added up, each as often as the network has it, beside the fastest peer:", "", *lines]
+        if lines
+        else []
+    )
+
+
+def _remarks(cells: pd.DataFrame, winners: pd.DataFrame, facts: Facts) -> Iterator[str]:
+    if beyond := beyond_default(winners):
+        yield beyond.rstrip(".")
+    yield from alarms(cells, facts)
 
 
 def filled(readme: str, text: str) -> str:

@@ -8,8 +8,12 @@ import pytest
 import report_frame
 from report_frame import FIRST, SILENT, contest
 
+from convbench.algorithm import direct_error
 from convbench.report import charts, findings, tables, winner_table, winner_text
+from convbench.report.curves import PALE
 from convbench.report.tables import algorithm_table, class_table, class_winners, reason_table
+from convbench.select import ADMITTED
+from convbench.spec import ConvSpec
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,32 @@ def test_ties_are_named_and_the_margin_is_to_the_first_that_is_not_tied() -> Non
     (row,) = winner_table(frame).to_dict("records")
     assert (row["winner"], row["tied_with"], row["runner_up"], row["margin"]) == ("direct", "pointwise", "im2col", 1.4)
     assert "1 share first place" in " ".join(findings.answer(frame, winner_table(frame)))
+
+
+def test_few_peers_are_named_beside_the_speed_up_over_them() -> None:
+    frame = contest(FIRST | {"algorithm": "direct"}, {"algorithm": "scipy_oaconvolve", "peer": True, "best_ratio": 4.0})
+    assert "4.00× as fast as the only peer, `scipy_oaconvolve` (n = 1)" in " ".join(
+        findings.answer(frame, winner_table(frame))
+    )
+
+
+@pytest.mark.parametrize(("over", "said"), [(0.9, False), (1.1, True)])
+def test_winners_that_the_selector_passes_over_for_their_bound_are_named(over: float, said: bool) -> None:
+    frame = contest(FIRST | {"algorithm": "winograd_6x6_3x3"})
+    frame["bound"] = over * ADMITTED * direct_error(ConvSpec.parse(frame["spec"].iloc[0]))
+    found = " ".join(findings.details(winner_table(frame)))
+    assert ("1 of 1 winners (`winograd_6x6_3x3`) have an error bound above" in found) == said
+
+
+def test_times_taken_while_the_machine_was_slowed_are_pale(cells: pd.DataFrame, winners: pd.DataFrame) -> None:
+    def drawn(slowed: float) -> tuple[set[float], bool]:
+        found = charts.figures(cells.assign(slowed=slowed), winners)
+        chart = next(figure.chart for figure in found if figure.section == "size").to_dict(validate=False)
+        told = {row["opacity"] for rows in chart["datasets"].values() for row in rows if "opacity" in row}
+        return told, "while the machine was slowed" in str(chart["title"])
+
+    assert drawn(0.0) == ({1.0}, False)
+    assert drawn(1.0) == ({PALE}, True)
 
 
 def test_a_noisy_run_says_so() -> None:

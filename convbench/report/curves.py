@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from convbench.bench.alarms import MOSTLY
 from convbench.report.layout import Box, LogAxis, place, spread, stack
 from convbench.report.palette import COLOUR, INK, PAPER, SHAPE, Style, dress
 from convbench.report.problems import Sweep
@@ -19,6 +20,7 @@ __all__ = ["error_chart", "sweep_chart", "times_axis"]
 
 SECONDS = "replace(format(datum.value, '~s'), /([mnµ]?)$/, ' $1s')"
 TIMES = "format(datum.value, '~r') + '×'"
+PALE = 0.35
 POWER = "replace(format(datum.value, '~e'), /e([+−-]?)([0-9]+)/, 'e$1$2')"
 
 
@@ -43,9 +45,11 @@ def sweep_chart(frame: pd.DataFrame, sweep: Sweep, looks: Sequence[Style], title
     width, height = 560, 420
     sizes = pd.DataFrame([(*problem, at) for problem, at in sweep.sizes.items()], columns=["spec", "weights", "size"])
     points = frame[frame["time"].notna()].merge(sizes, on=["spec", "weights"]).sort_values("size")
-    points = dress(points[["size", "algorithm", "time", "time_low", "time_high"]], looks)
+    points["opacity"] = np.where(points["slowed"] > MOSTLY, PALE, 1.0)
+    points = dress(points[["size", "algorithm", "time", "time_low", "time_high", "opacity"]], looks)
     across = LogAxis(sweep.smallest, sweep.largest, width)
     upright = LogAxis(points["time_low"].min(), points["time_high"].max(), height)
+    pale = "; pale: too long, timed while the machine was slowed" if (points["opacity"] < 1).any() else ""
     ends = points.groupby("algorithm", sort=False).tail(1).reset_index(drop=True)
     ends["pixel"] = height - np.array(spread([upright.pixel(time) for time in ends["time"]], 15))
     ends["y"] = [upright.value(height - pixel) for pixel in ends["pixel"]]
@@ -63,11 +67,11 @@ def sweep_chart(frame: pd.DataFrame, sweep: Sweep, looks: Sequence[Style], title
         alt.Chart(points[~points["peer"]]).mark_line(strokeWidth=2).encode(**line),
         alt.Chart(points[points["peer"]]).mark_line(strokeWidth=1.5, strokeDash=[5, 3]).encode(**line),
         bars.encode(x=x, y=alt.Y("time_low:Q"), y2=alt.Y2("time_high:Q"), color=COLOUR),
-        *_markers(points, 55, x=x, y=y),
+        *_markers(points, 55, x=x, y=y, opacity=alt.Opacity("opacity:Q", scale=None)),
         *_markers(ends, 55, x=alt.value(width + 18), y=key),
         names.encode(x=alt.value(width + 28), y=key, text=alt.Text("algorithm:N")),
         title=title,
-        subtitle=[*wrap(found, 100), "bars: 95% intervals, often smaller than the marker; dashed: peers"],
+        subtitle=[*wrap(found, 100), f"bars: 95% intervals, often smaller than the marker; dashed: peers{pale}"],
         width=width,
         height=height,
     )

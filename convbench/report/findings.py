@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import numpy as np
 import pandas as pd
 
+from convbench.algorithm import direct_error
 from convbench.bench.stats import LEAST
 from convbench.report.crossover import WinnerMap
 from convbench.report.pareto import half_the_error
@@ -13,6 +15,8 @@ from convbench.report.problems import KEY, Sweep
 from convbench.report.regret import AUTO
 from convbench.report.roofline import Roof
 from convbench.report.tables import SpeedUp, beaten, geometric_mean, speed_up
+from convbench.select import ADMITTED
+from convbench.spec import ConvSpec
 from convbench.units import count, percent, rate, ratio, seconds
 
 __all__ = [
@@ -21,6 +25,7 @@ __all__ = [
         "along",
         "answer",
         "between",
+        "beyond_default",
         "details",
         "gained",
         "longest_phases",
@@ -35,6 +40,8 @@ __all__ = [
 ]
 
 AGAINST = {"im2col": "im2col", "naive": "naive", "peer": "the best peer"}
+FEW = 3
+"""So many peers are named where the best of them is spoken of."""
 NOISY = 0.1
 """Half an interval over the median time beyond which a run is called noisy."""
 
@@ -82,6 +89,14 @@ def _ranking(winners: pd.DataFrame) -> str:
     return f"Of {count(len(winners), 'problem')}, the fastest of ours is {_joined(said)}."
 
 
+def _peers(winners: pd.DataFrame) -> str:
+    """Who the best peer was: their names where these are few, so that nobody takes SciPy for a framework."""
+    names = [f"`{name}`" for name in sorted(set(winners["best_peer"]) - {""})]
+    if len(names) > FEW:
+        return f"the best of {len(names)} peers"
+    return f"the best peer, {' or '.join(names)}" if len(names) > 1 else f"the only peer, {names[0]}"
+
+
 def _gains(winners: pd.DataFrame) -> str | None:
     """How far the winners are ahead of im2col, naive and the best peer, where that can be said: the second sentence."""
     said = []
@@ -89,7 +104,7 @@ def _gains(winners: pd.DataFrame) -> str | None:
         found = speed_up(winners, name)
         if found.mean == found.mean:
             more = f", hopeless on {found.hopeless} more" if found.hopeless else ""
-            coded = words if name == "peer" else f"`{words}`"
+            coded = _peers(winners) if name == "peer" else f"`{words}`"
             said.append(f"{ratio(found.mean)} as fast as {coded} (n = {found.n}{more})")
     met = winners[winners["over_peer"].notna()]
     behind = int((~met["peer_tied"].astype(bool) & (met["over_peer"] < 1)).sum())
@@ -136,6 +151,20 @@ def _against_peers(winners: pd.DataFrame) -> str | None:
     return f"{text} Worst: {ratio(worst['over_peer'])} as fast as `{worst['best_peer']}` on {where}."
 
 
+def beyond_default(winners: pd.DataFrame) -> str | None:
+    """The winners that `fastest` passes over unless max_error admits them, for their bounds."""
+    won = winners[winners["winner"] != ""]
+    limits = np.array([ADMITTED * direct_error(ConvSpec.parse(spec)) for spec in won["spec"]])
+    passed = won[won["bound"].to_numpy() > limits]
+    if passed.empty:
+        return None
+    names = _joined([f"`{name}`" for name in sorted(set(passed["winner"]))])
+    return (
+        f"{len(passed)} of {len(won)} winners ({names}) have an error bound above {ADMITTED:g} times the direct sum's, "
+        "which `fastest` takes only if `max_error` allows it."
+    )
+
+
 def _baselines(winners: pd.DataFrame) -> str | None:
     """The range behind the means, and the baselines that were too slow to time."""
     said = []
@@ -179,7 +208,13 @@ def details(winners: pd.DataFrame) -> list[str]:
     )
     margin = geometric_mean(winners["margin"])
     beyond = f"The fastest of ours that is not tied takes {ratio(margin)} as long as the winner (geometric mean)."
-    found = [_against_peers(winners), _baselines(winners), ties, beyond if margin == margin else None]
+    found = [
+        _against_peers(winners),
+        _baselines(winners),
+        beyond_default(winners),
+        ties,
+        beyond if margin == margin else None,
+    ]
     return [sentence for sentence in found if sentence]
 
 

@@ -33,7 +33,8 @@ __all__ = [
 BASELINES = ("im2col", "naive", "python_loops")
 GRAVEST = ("failed", "crashed", "timed out", "weak test", "out of budget", "skipped", "hopeless")
 TEXT = ("winner", "tied_with", "runner_up", "best_peer", "rough", "peer_tied")
-COPIED = ("time", "time_low", "time_high", "peak_fraction", "bandwidth_fraction", "error", "workspace_bytes", "rounds")
+COPIED = ("time", "time_low", "time_high", "peak_fraction", "bandwidth_fraction", "error", "bound", "workspace_bytes",
+          "rounds")  # fmt: skip
 NUMBERS = ("margin", "over_peer", *(f"over_{name}" for name in BASELINES), *COPIED)
 
 
