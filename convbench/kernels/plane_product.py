@@ -11,8 +11,9 @@ Contract of one tile (``_tile``), ``height`` channels × ``width`` vectors of L 
              or such a panel itself: x_step = width·L, every lane read
     w        depth · height packed weights, the channels of one c side by side (``packing``, tiles of ``tile_heights``)
 
-Nothing beyond rows and cols of x, bias and y is touched. The loop is ``gemm.products``. The first channels of every
-tile of pixels read the tensor and leave the panel behind; all other channels find their pixels in a cache.
+Nothing beyond rows and cols of x, bias and y is touched. The loop is ``gemm.products``; the rows of y arrive while it
+runs (``paced``). The first channels of every tile of pixels read the tensor and leave the panel behind; all other
+channels find their pixels in a cache.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import PAIR, products
+from convbench.kernels.gemm import PAIR
 from convbench.kernels.jit import njit
+from convbench.kernels.paced import products_to
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
 
 HEIGHT = 8 if VECTOR_BYTES == 64 else 4  # 8·3 sums fill 32 registers, 4·3 fill 16
@@ -104,7 +106,7 @@ def _tile(
         def emit(tall):
             zeros = [ir.Constant(vectors.type, [0.0] * lanes)] * (tall * wide)
             walks = [(w_first, index(tall)), (x_first, step), (kept, index(wide * lanes))]
-            _, sums = products(vectors, zeros, depth_, walks, pixels)
+            _, sums = products_to((y_first, y_step_), tall, wide * lanes, vectors, zeros, depth_, walks, pixels)
             sure = tall - 1 if tall > LEAST else 1
             with builder.if_else(builder.trunc(begin_, ir.IntType(1))) as (first, later):
                 for block, starts in ((first, bias_of), (later, earlier)):
