@@ -270,6 +270,8 @@ def test_widths_add_up(vectors: int) -> None:
     [
         ("mb1ic64ih56oc64oh56kh1", "multiply_planes"),
         ("mb1ic512ih7oc512oh7kh1", "multiply_channels"),
+        ("mb1ic1024ih14oc256oh14kh1", "multiply_channels"),
+        ("mb1ic1024ih26oc256oh26kh1", "multiply_planes"),  # an image of 2.8 MB
         ("mb8ic512ih1oc512oh1kh1", "multiply_channels"),
         ("mb1ic28ih1oc672oh1kh1", "multiply_vector"),
         ("mb1ic672ih1oc672oh1kh1", "multiply_rows"),

@@ -39,6 +39,7 @@ GATHER, MULTIPLY = 1, 2  # phases
 EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
 SHORT_CALL = 0.12  # of the overhead of a call: nothing to carve, one kernel that looks at its arrays itself
+REREAD = 1.1  # the least by which ``channels`` takes longer than its work says if an image does not stay in L2
 TURN_CYCLES = 230  # to turn a square of vectors round, in multiply-adds of one vector
 LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
 SHORT_ROW, NEAR_BYTES = 2048, 1 << 20  # bytes of a plane, or of all, up to which a tile of pixels meets all channels
@@ -103,7 +104,8 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
     if form is None or form.scratch:
         by_channels = channels(spec, images, pixels, gathered or pixels, columns, threads)
-        if form is None or by_channels.work < form.work:
+        far = spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > NEAR_BYTES
+        if form is None or by_channels.work * (REREAD if far else 1) < form.work:
             form = by_channels
     channels_read = spec.C if columns else spec.N * spec.C
     scratch = round_up(form.scratch, line)

@@ -6,7 +6,7 @@ the sums are computed, they take every place there is for lines on their way, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -24,7 +24,8 @@ def products_to(
     sums: Sequence[ir.Value],
     terms: ir.Value,
     walks: Sequence[Walk],
-    *others: Any,
+    panel: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
+    **options: Any,
 ) -> tuple[Sequence[ir.Value], Sequence[ir.Value]]:
     """``gemm.products``, and ``rows`` rows of ``span`` elements fetched to be written, target[1] elements apart.
 
@@ -44,7 +45,7 @@ def products_to(
             vectors.prefetch(builder.gep(row, [index(element)]), write=True)
         going = [(place, step) for place, (_, step) in zip(places, walks, strict=True)]
         now = builder.select(builder.icmp_signed("==", i, last), rest, share)
-        ends, added = products(vectors, totals, now, going, *others)
+        ends, added = products(vectors, totals, now, going, panel, **options)
         return [builder.gep(row, [target[1]]), *ends, *added]
 
     ended = repeat(builder, shares, [target[0], *(place for place, _ in walks), *sums], some)
