@@ -22,10 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbench.algorithm import Algorithm, phases, terms
-from convbench.kernels import plane_forms
+from convbench.kernels import plane_channels, plane_forms
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import scratch_bytes
 from convbench.kernels.packing import pack_taps
+from convbench.kernels.plane_channels import correlate_channels
 from convbench.kernels.plane_forms import FIELDS, Geometry
 from convbench.kernels.plane_stencil import correlate_planes
 from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, lanes_of, stencil
@@ -42,7 +43,7 @@ from convbench.kernels.window import (
     window,
     window_chains,
 )
-from convbench.machine import Machine
+from convbench.machine import SHIPPED, Machine
 from convbench.reductions import lift
 from convbench.scratch import NOTHING
 from convbench.spec import ConvSpec
@@ -52,6 +53,8 @@ FARTHEST = 1 << 30  # columns are compared as int32 where an image is read in pl
 SHORT_CALL = 0.4  # of the overhead of a call: no scratch to carve, one kernel
 EARLY = 0.4  # of the time a copy takes: what lines fetched well before their use take to move
 TAP_SECONDS = 3e-10  # to move one tap to its place
+TURN_SECONDS = 2.5e-10  # to transpose one element, either way
+KEPT_BYTES = 1 << 20  # of a thread's pixels of channels: they stay in L2
 TILE_SECONDS = 2e-8  # what a tile costs beside its taps
 
 
@@ -75,12 +78,16 @@ class Plan:
     spec: ConvSpec
     threads: int
     lifted: ConvSpec
-    window: Window | None  # None: in place
+    window: Window | None = None  # None: images are read where they lie
+    channels: bool = False  # in the lanes
 
     @cached_property
     def shape(self) -> Shape:
         spec, lifted = self.spec, self.lifted
         no_bias = np.zeros(spec.K, spec.np_dtype)
+        if self.channels:
+            order, tasks = np.arange(prod(spec.filter)), spec.N * len(plane_channels.firsts(lifted))
+            return Shape(order, (tuple(plane_channels.form(lifted)),), no_bias, plane_channels.numbers(lifted), tasks)
         if self.window is None:
             form, numbers = tuple(plane_forms.form(lifted)), plane_forms.numbers(lifted, self.threads)
             bands, groups = Geometry(*numbers[:FIELDS].tolist()).bands, -(-spec.K // plane_forms.channels(lifted))
@@ -97,11 +104,16 @@ def supports(spec: ConvSpec) -> str | None:
 
 
 def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
-    in_place = Plan(spec, threads, lift(spec, 3), None)
+    """In place, or with channels in the lanes, whichever is predicted to be faster; by windows where neither can be."""
+    in_place = Plan(spec, threads, lift(spec, 3))
     farthest = spec.spatial[-1] + sum(spec.padding[-1]) + (spec.filter[-1] - 1) * spec.dilation[-1]
-    suited = spec.ndim > 1 and spec.stride[-1] <= 2 and farthest < FARTHEST
-    if suited and (workspace_limit is None or workspace(in_place) <= workspace_limit):
-        return in_place
+    suited = [in_place] if spec.ndim > 1 and spec.stride[-1] <= 2 and farthest < FARTHEST else []
+    if suited and plane_channels.suited(in_place.lifted):
+        by_channels = replace(in_place, channels=True)
+        suited += [by_channels] if workspace(by_channels) <= threads * KEPT_BYTES else []
+    suited = [some for some in suited if workspace_limit is None or workspace(some) <= workspace_limit]
+    if suited:
+        return min(suited, key=lambda some: cost(some, SHIPPED))
     return replace(
         in_place, window=window(in_place.lifted, None if workspace_limit is None else workspace_limit // threads)
     )
@@ -109,15 +121,23 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
 
 def prepare(plan: Plan, weight: np.ndarray) -> State:
     """(K, 1, R, S) -> each filter's taps in the plan's order."""
-    together = plane_forms.channels(plan.lifted) if plan.window is None else 1
-    return State(pack_taps(weight.reshape(len(weight), -1), plan.shape.order, together), plan.shape)
+    weight, together = weight.reshape(len(weight), -1), 1
+    if plan.channels:
+        together = plane_channels.lanes_of(plan.lifted)
+        weight = weight[(plane_channels.firsts(plan.lifted)[:, None] + np.arange(together)).reshape(-1)]
+    elif plan.window is None:
+        together = plane_forms.channels(plan.lifted)
+    return State(pack_taps(weight, plan.shape.order, together), plan.shape)
 
 
 def workspace(plan: Plan) -> int:
-    """Each thread's own: a window, or a row of zeros where taps go by chains."""
-    length = plan.spec.spatial[-1] if plan.window is None else plan.window.size
-    if plan.window is None and plane_forms.by_rows(plan.lifted):
-        return 0
+    """Each thread's own: a window, pixels of channels, or a row of zeros where taps go by chains."""
+    if plan.channels:
+        length = sum(plane_channels.elements(plan.lifted))
+    elif plan.window is not None:
+        length = plan.window.size
+    else:
+        length = 0 if plane_forms.by_rows(plan.lifted) else plan.spec.spatial[-1]
     return plan.threads * scratch_bytes([((length,), plan.spec.np_dtype)])
 
 
@@ -131,7 +151,8 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: A
         parallel(convolve_blocks, shape.tasks, plan.threads, ticks, x, plan.spec.C, state.weight, *operands,
                  private=private)  # fmt: skip
         return
-    parallel(correlate_planes, shape.tasks, plan.threads, x, state.weight, *operands, private=private)
+    kernel = correlate_channels if plan.channels else correlate_planes
+    parallel(kernel, shape.tasks, plan.threads, x, state.weight, *operands, private=private)
     tick(ticks, MULTIPLY)
 
 
@@ -170,9 +191,15 @@ def tiles(plan: Plan) -> tuple[int, float]:
 
 
 def executed_flop(plan: Plan) -> float:
-    """Counts what the lanes do: rows of tiles and vectors beyond the outputs included."""
+    """Counts what the lanes do: rows of tiles and vectors beyond the outputs included, taps that are left out not."""
+    spec, lanes = plan.spec, lanes_of(plan.spec.np_dtype)
+    if plan.channels:
+        rows, columns = plane_channels.taps(plan.lifted)
+        outputs = len(plane_channels.form(plan.lifted).width)
+        blocks = len(plane_channels.firsts(plan.lifted))
+        return 2.0 * spec.N * blocks * lanes * outputs * int(rows[:, 2].sum()) * int(columns[:, 1].sum())
     count, vectors = tiles(plan)
-    return 2.0 * plan.spec.N * plan.spec.K * count * vectors * lanes_of(plan.spec.np_dtype) * terms(plan.spec)
+    return 2.0 * spec.N * spec.K * count * vectors * lanes * terms(spec)
 
 
 def prepare_cost(plan: Plan, machine: Machine) -> float:
@@ -181,9 +208,13 @@ def prepare_cost(plan: Plan, machine: Machine) -> float:
 
 def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
+    moved = machine.byte_time(spec.min_bytes, threads)
+    if plan.channels:
+        compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
+        turned = prod(spec.input_shape) + prod(spec.output_shape)
+        return machine.call_overhead + compute + turned * TURN_SECONDS / threads + EARLY * moved
     share = EFFICIENCY if max(spec.filter) <= plane_forms.LARGEST else CHAINED
     compute = machine.flop_time(executed_flop(plan), spec, threads, share)
-    moved = machine.byte_time(spec.min_bytes, threads)
     compute = machine.call_overhead * (1 if workspace(plan) else SHORT_CALL) + (
         max(compute, EARLY * moved) if plan.window is None else compute + moved
     )

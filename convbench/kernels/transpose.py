@@ -56,19 +56,44 @@ def store_transposed(
     return signature, codegen
 
 
-def interleaved(vectors: Vectors, rows: Sequence[ir.Value]) -> list[ir.Value]:
+def interleaved(vectors: Vectors, rows: Sequence[ir.Value], part: int | None = None) -> list[ir.Value]:
     """The elements of M = 2ⁿ ≤ L rows column by column: element m of column j is number j·M + m of the result.
 
-    n perfect shuffles of rows i and i + M/2; with M = L rows the result is the transposed block.
+    n perfect shuffles of rows i and i + M/2; with M = L rows the result is the transposed block. ``part``: so many
+    lanes for themselves, and the next as many, M ≤ part.
     """
-    half = len(rows) // 2
-    low = [i // 2 + i % 2 * vectors.lanes for i in range(vectors.lanes)]
-    high = [i + vectors.lanes // 2 for i in low]
+    half, part = len(rows) // 2, part or vectors.lanes
+    low = [i // part * part + i % part // 2 + i % 2 * vectors.lanes for i in range(vectors.lanes)]
+    high = [i + part // 2 for i in low]
     block = list(rows)
     for _ in range(len(block).bit_length() - 1):
         pairs = [(block[i], block[i + half]) for i in range(half)]
         block = [vectors.pick(a, b, order) for a, b in pairs for order in (low, high)]
     return block
+
+
+def transposed(vectors: Vectors, rows: Sequence[ir.Value]) -> list[ir.Value]:
+    """Vector j: element j of each of L rows, given by pointers to L elements.
+
+    Rows are read in pieces of 16 bytes: a load then puts a piece where it belongs, half of the work of shuffles.
+    """
+    part, builder = 16 // vectors.itemsize, vectors.builder
+    kind = ir.VectorType(vectors.type.element, part)
+
+    def joined(pieces: list[ir.Value]) -> ir.Value:
+        if len(pieces) == 1:
+            return pieces[0]
+        size = part * len(pieces)
+        order = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(size)))
+        halves = joined(pieces[: len(pieces) // 2]), joined(pieces[len(pieces) // 2 :])
+        return builder.shuffle_vector(*halves, order)
+
+    columns = []
+    for j in range(0, vectors.lanes, part):
+        at = [builder.bitcast(builder.gep(row, [index(j)]), kind.as_pointer()) for row in rows]
+        pieces = [builder.load(address, align=vectors.itemsize) for address in at]
+        columns += interleaved(vectors, [joined(pieces[i::part]) for i in range(part)], part)
+    return columns
 
 
 def apart(builder: ir.IRBuilder, first: ir.Value, step: ir.Value, count: int) -> list[ir.Value]:

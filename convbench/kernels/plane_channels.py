@@ -1,0 +1,237 @@
+"""Depthwise correlation with a vector of channels in the lanes: small planes, and filters of many taps.
+
+Planes of L channels are transposed to pixels of L channels each, in cache; every tap of every output is then one
+multiply-add of whole vectors, and rows and columns of the filter that find nothing but padding are left out. What
+comes out is transposed back a few rows at a time. The last block of channels overlaps the one before, as the last
+vector of a plane's pixels does: no masks.
+
+    pixels[h, j, c] = x[k₀ + c, h, j − left], 0 beyond the image's columns; row H is all zeros
+    y[k₀ + c, p, q] = bias + Σ_{r, s} w[k₀ + c, r, s] · pixels[p·stride − before + r·dilation, q·step + s·dilation, c]
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from convbench.kernels.jit import njit
+from convbench.kernels.lines import clear_line
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
+from convbench.kernels.transpose import apart, transposed
+from convbench.spec import ConvSpec
+
+WIDTHS = 4, 6, 7, 8, 10, 12, 14  # outputs of a tile, all of one row: with a weight they fit 16 registers
+LEAVE = 16  # vectors of pixels, at least, that are transposed back at a time
+
+
+class Sizes(NamedTuple):
+    """What the kernel knows of a problem, as int64 in this order."""
+
+    channels: int
+    blocks: int  # of channels
+    plane: int  # pixels of x
+    pitch: int  # pixels of a row with its padding
+    P: int
+    Q: int
+    S: int
+    down: int  # dilations
+    along: int
+    rows: int  # of y that are transposed back together
+    tiles: int  # of a row of y
+    outputs: int  # elements of scratch before them
+
+
+FIELDS = len(Sizes._fields)
+
+
+class Form(NamedTuple):
+    """What a tile is compiled for, each number as a tuple's length."""
+
+    width: tuple[int, ...]  # outputs of a row
+    step: tuple[int, ...]  # stride of columns, 1 or 2
+
+
+def lanes_of(spec: ConvSpec) -> int:
+    return VECTOR_BYTES // spec.itemsize
+
+
+def form(spec: ConvSpec) -> Form:
+    """The code for a lifted problem: a tile reads a weight beside its pixels, and what overhangs the row is in vain."""
+    Q = spec.output_spatial[2]
+    width = min(WIDTHS, key=lambda width: (width + 1) * -(-Q // width))
+    return Form((0,) * width, (0,) * spec.stride[2])
+
+
+def pitch_of(spec: ConvSpec) -> int:
+    """A row, and padding before it, which is that after the row above."""
+    return spec.spatial[2] + max(spec.padding[2])
+
+
+def suited(spec: ConvSpec) -> bool:
+    """Whether a lifted problem is one of planes, with a vector of channels and of pixels at least."""
+    two = spec.spatial[0] == spec.filter[0] == spec.output_spatial[0] == 1 and spec.padding[0] == (0, 0)
+    least = min(spec.C, spec.spatial[1] * spec.spatial[2], spec.output_spatial[1] * spec.output_spatial[2])
+    return two and spec.K == spec.C and least >= lanes_of(spec) and spec.stride[2] <= 2
+
+
+def firsts(spec: ConvSpec) -> np.ndarray:
+    """Of each block, its first channel."""
+    lanes = lanes_of(spec)
+    return np.minimum(np.arange(0, spec.K, lanes), spec.K - lanes)
+
+
+def _found(first: int, step: int, count: int, reach: int, extent: int) -> tuple[int, int]:
+    """Taps t of ``count`` with some of first + t·step + [0, reach] in [0, extent): the first, and how many."""
+    low = max(0, -((first + reach) // step))
+    high = min(count, (extent - 1 - first) // step + 1)
+    return (min(low, count - 1), max(0, high - low))
+
+
+def taps(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
+    """(P, 3): the first row of the filter that finds one of x, that row of x, and how many do; (tiles, 2): the first
+    column of the filter that finds one for some output of a tile, and how many do. At least one each: of zeros.
+    """
+    (_, H, W), (_, P, Q), (_, R, S) = spec.spatial, spec.output_spatial, spec.filter
+    (_, sh, sw), (_, dh, dw), width = spec.stride, spec.dilation, len(form(spec).width)
+    rows, columns = [], []
+    for top in (p * sh - spec.padding[1][0] for p in range(P)):
+        tap, count = _found(top, dh, R, 0, H)
+        rows.append((tap, top + tap * dh, count) if count else (0, H, 1))
+    for q in range(0, Q, width):
+        tap, count = _found(q * sw - spec.padding[2][0], dw, S, (width - 1) * sw, W)
+        columns.append((tap, max(1, count)))
+    return np.array(rows), np.array(columns)
+
+
+def together(spec: ConvSpec) -> int:
+    """Rows of y that are transposed back together."""
+    _, P, Q = spec.output_spatial
+    return min(P, -(-LEAVE * lanes_of(spec) // Q))
+
+
+def numbers(spec: ConvSpec) -> np.ndarray:
+    """int64: the :class:`Sizes`; ``taps``; where in ``pixels`` each of a plane's lies."""
+    (_, H, W), (_, P, Q), lanes, pitch = spec.spatial, spec.output_spatial, lanes_of(spec), pitch_of(spec)
+    rows, columns = taps(spec)
+    sizes = Sizes(
+        channels=spec.C, blocks=len(firsts(spec)), plane=H * W, pitch=pitch, P=P, Q=Q, S=spec.filter[2],
+        down=spec.dilation[1], along=spec.dilation[2], rows=together(spec), tiles=len(columns),
+        outputs=elements(spec)[0],
+    )  # fmt: skip
+    places = (np.arange(H)[:, None] * pitch + spec.padding[2][0] + np.arange(W)) * lanes
+    return np.concatenate([np.array(part, np.int64).reshape(-1) for part in (sizes, rows, columns, places)])
+
+
+def elements(spec: ConvSpec) -> tuple[int, int]:
+    """Scratch of a thread: the pixels of a block and a row of zeros, and outputs; tiles overhang either."""
+    width, step = map(len, form(spec))
+    pixels = (spec.spatial[1] + 1) * pitch_of(spec) + max(spec.padding[2]) + width * step
+    outputs = together(spec) * spec.output_spatial[2] + width
+    return pixels * lanes_of(spec), outputs * lanes_of(spec)
+
+
+@intrinsic
+def _to_pixels(typingctx, x, start, plane, places, first, pixels):
+    """L pixels from ``start`` on of L planes, ``plane`` elements apart, to their places: numbers from ``first`` on."""
+    signature = types.void(x, start, plane, places, first, pixels)
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        first = pointer(context, builder, x, args[0], args[1])
+        place = pointer(context, builder, places, args[3], args[4])
+        to = pointer(context, builder, pixels, args[5], index(0))
+        for j, value in enumerate(transposed(vectors, apart(builder, first, args[2], vectors.lanes))):
+            vectors.store(value, to, builder.load(builder.gep(place, [index(j)])))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def _to_planes(typingctx, pixels, at, y, start, plane):
+    """L pixels from ``at`` on to L planes, ``plane`` elements apart."""
+    signature = types.void(pixels, at, y, start, plane)
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, y.dtype)
+        first = pointer(context, builder, pixels, args[0], args[1])
+        to = apart(builder, pointer(context, builder, y, args[2], args[3]), args[4], vectors.lanes)
+        found = transposed(vectors, apart(builder, first, index(vectors.lanes), vectors.lanes))
+        for address, value in zip(to, found, strict=True):
+            vectors.store(value, address, index(0))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def _tile(typingctx, form, pixels, start, down, along, w, w_start, w_down, rows, columns, bias, k, to):
+    """Outputs of a row, to pixels[to …]: the sums of rows × columns taps, both ≥ 1, of vectors of channels.
+
+    down, along: elements of ``pixels`` from one tap to the next; w_down: of w from one row of taps to the next.
+    """
+    signature = types.void(form, pixels, start, down, along, w, w_start, w_down, rows, columns, bias, k, to)
+
+    def codegen(context, builder, sig, args):
+        vectors, (count, stride) = Vectors(context, builder, w.dtype), map(len, form)
+        lanes = vectors.lanes
+        down_, along_, w_down_, rows_, columns_ = (args[i] for i in (3, 4, 7, 8, 9))
+        first = vectors.load(pointer(context, builder, bias, args[10], args[11]), index(0))
+
+        def tap(s, carried):
+            of, weight, *sums = carried
+            by = vectors.load(weight, index(0))
+            sums = [vectors.fma(vectors.load(of, index(i * stride * lanes)), by, sums[i]) for i in range(count)]
+            return [builder.gep(of, [along_]), builder.gep(weight, [index(lanes)]), *sums]
+
+        def row(r, carried):
+            of, weight, *sums = carried
+            sums = repeat(builder, columns_, [of, weight, *sums], tap)[2:]
+            return [builder.gep(of, [down_]), builder.gep(weight, [w_down_]), *sums]
+
+        operands = [pointer(context, builder, array, args[i], args[i + 1]) for array, i in ((pixels, 1), (w, 5))]
+        _, _, *sums = repeat(builder, rows_, [*operands, *[first] * count], row)
+        outputs = pointer(context, builder, pixels, args[1], args[12])
+        for i, value in enumerate(sums):
+            vectors.store(value, outputs, index(i * lanes))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit
+def correlate_channels(begin, end, x, weight, form, bias, y, numbers, scratch):
+    """Tasks (n, block of channels), the last fastest; x, y flat, weight (blocks, taps, L) flat; numbers: of ``numbers``.
+
+    scratch (private, uint8): ``elements``.
+    """
+    n, pixels = numbers, scratch.view(y.dtype)
+    g = Sizes(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11])
+    columns = FIELDS + 3 * g.P
+    places = columns + 2 * g.tiles
+    lanes, wide, step, taps = VECTOR_BYTES // y.itemsize, len(form[0]), len(form[1]), weight.size // g.blocks
+    down, along = g.down * g.pitch * lanes, g.along * lanes
+    clear_line(pixels, 0, g.outputs)
+    for task in range(begin, end):
+        image, block = divmod(task, g.blocks)
+        k = min(block * lanes, g.channels - lanes)
+        x_start, y_start = (image * g.channels + k) * g.plane, (image * g.channels + k) * g.P * g.Q
+        for i in range(0, g.plane, lanes):
+            pixel = min(i, g.plane - lanes)
+            _to_pixels(x, x_start + pixel, g.plane, n, places + pixel, pixels)
+        for top in range(0, g.P, g.rows):
+            p = min(top, g.P - g.rows)
+            for i in range(g.rows):
+                at = FIELDS + 3 * (p + i)
+                r, h, count = n[at], n[at + 1], n[at + 2]
+                for t in range(g.tiles):
+                    s, some, q = n[columns + 2 * t], n[columns + 2 * t + 1], t * wide
+                    _tile(form, pixels, (h * g.pitch + q * step + s * g.along) * lanes, down, along, weight,
+                          block * taps + (r * g.S + s) * lanes, g.S * lanes, count, some, bias, k,
+                          g.outputs + (i * g.Q + q) * lanes)  # fmt: skip
+            for i in range(0, g.rows * g.Q, lanes):
+                pixel = min(i, g.rows * g.Q - lanes)
+                _to_planes(pixels, g.outputs + pixel * lanes, y, y_start + p * g.Q + pixel, g.P * g.Q)
