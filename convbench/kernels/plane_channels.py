@@ -18,13 +18,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
+from convbench.kernels.layout import round_up
 from convbench.kernels.lines import clear_line
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
 from convbench.kernels.transpose import apart, transposed
 from convbench.spec import ConvSpec
 
 WIDTHS = 4, 6, 7, 8, 10, 12, 14  # outputs of a tile, all of one row: with a weight they fit 16 registers
-LEAVE = 16  # vectors of pixels, at least, that are transposed back at a time
+LEAVE = 4  # vectors of pixels, at least, that are transposed back at a time
 
 
 class Sizes(NamedTuple):
@@ -107,9 +108,14 @@ def taps(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
 
 
 def together(spec: ConvSpec) -> int:
-    """Rows of y that are transposed back together."""
-    _, P, Q = spec.output_spatial
-    return min(P, -(-LEAVE * lanes_of(spec) // Q))
+    """Rows of y that are transposed back together: of those with enough pixels, what leaves the fewest in vain."""
+    (_, P, Q), lanes = spec.output_spatial, lanes_of(spec)
+    least = min(P, -(-LEAVE * lanes // Q))
+
+    def outputs(rows: int) -> int:
+        return -(-P // rows) * (rows * Q + round_up(rows * Q, lanes))
+
+    return min(range(least, min(P, 3 * least) + 1), key=outputs)
 
 
 def numbers(spec: ConvSpec) -> np.ndarray:
