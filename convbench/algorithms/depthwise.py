@@ -197,7 +197,7 @@ def executed_flop(plan: Plan) -> float:
         rows, columns = plane_channels.taps(plan.lifted)
         outputs = len(plane_channels.form(plan.lifted).width)
         blocks = len(plane_channels.firsts(plan.lifted))
-        return 2.0 * spec.N * blocks * lanes * outputs * int(rows[:, 2].sum()) * int(columns[:, 1].sum())
+        return 2.0 * spec.N * blocks * lanes * outputs * int(rows[:, 2:4].sum()) * int(columns[:, 1].sum())
     count, vectors = tiles(plan)
     return 2.0 * spec.N * spec.K * count * vectors * lanes * terms(spec)
 

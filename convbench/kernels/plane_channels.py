@@ -5,7 +5,7 @@ multiply-add of whole vectors, and rows and columns of the filter that find noth
 comes out is transposed back a few rows at a time. The last block of channels overlaps the one before, as the last
 vector of a plane's pixels does: no masks.
 
-    pixels[h, j, c] = x[k₀ + c, h, j − left], 0 beyond the image's columns; row H is all zeros
+    pixels[h, j, c] = x[k₀ + c, h, j − left], 0 beyond the image's columns
     y[k₀ + c, p, q] = bias + Σ_{r, s} w[k₀ + c, r, s] · pixels[p·stride − before + r·dilation, q·step + s·dilation, c]
 """
 
@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up
 from convbench.kernels.lines import clear_line
+from convbench.kernels.plane_forms import apart as rows_apart
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
 from convbench.kernels.transpose import apart, transposed
 from convbench.spec import ConvSpec
@@ -40,6 +42,7 @@ class Sizes(NamedTuple):
     S: int
     down: int  # dilations
     along: int
+    behind: int  # rows of taps that one row of y is ahead of the next
     rows: int  # of y that are transposed back together
     tiles: int  # of a row of y
     outputs: int  # elements of scratch before them
@@ -51,6 +54,7 @@ FIELDS = len(Sizes._fields)
 class Form(NamedTuple):
     """What a tile is compiled for, each number as a tuple's length."""
 
+    height: tuple[int, ...]  # rows of outputs, 1 or 2
     width: tuple[int, ...]  # outputs of a row
     step: tuple[int, ...]  # stride of columns, 1 or 2
 
@@ -63,7 +67,13 @@ def form(spec: ConvSpec) -> Form:
     """The code for a lifted problem: a tile reads a weight beside its pixels, and what overhangs the row is in vain."""
     Q = spec.output_spatial[2]
     width = min(WIDTHS, key=lambda width: (width + 1) * -(-Q // width))
-    return Form((0,) * width, (0,) * spec.stride[2])
+    return Form((0,) * (2 if paired(spec) else 1), (0,) * width, (0,) * spec.stride[2])
+
+
+def paired(spec: ConvSpec) -> bool:
+    """Whether neighbouring rows of outputs read the same rows of x, and there are registers for both."""
+    A, B = rows_apart(spec)
+    return VECTOR_BYTES == 64 and A == 1 and B <= spec.filter[1]
 
 
 def pitch_of(spec: ConvSpec) -> int:
@@ -85,25 +95,31 @@ def firsts(spec: ConvSpec) -> np.ndarray:
 
 
 def _found(first: int, step: int, count: int, reach: int, extent: int) -> tuple[int, int]:
-    """Taps t of ``count`` with some of first + t·step + [0, reach] in [0, extent): the first, and how many."""
-    low = max(0, -((first + reach) // step))
-    high = min(count, (extent - 1 - first) // step + 1)
-    return (min(low, count - 1), max(0, high - low))
+    """Taps t of ``count`` with some of first + t·step + [0, reach] in [0, extent): the first, and the end."""
+    low = min(count, max(0, -((first + reach) // step)))
+    return low, max(low, min(count, (extent - 1 - first) // step + 1))
 
 
 def taps(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
-    """(P, 3): the first row of the filter that finds one of x, that row of x, and how many do; (tiles, 2): the first
-    column of the filter that finds one for some output of a tile, and how many do. At least one each: of zeros.
+    """What finds pixels: (P, 5) for outputs p and p + 1, and (tiles, 2).
+
+    Rows of x from the second number on meet those of p's filter from the first on; then come how many of them p alone
+    reads, how many both, how many p + 1 alone. For some output of a tile, the first column, and how many.
     """
     (_, H, W), (_, P, Q), (_, R, S) = spec.spatial, spec.output_spatial, spec.filter
     (_, sh, sw), (_, dh, dw), width = spec.stride, spec.dilation, len(form(spec).width)
     rows, columns = [], []
     for top in (p * sh - spec.padding[1][0] for p in range(P)):
-        tap, count = _found(top, dh, R, 0, H)
-        rows.append((tap, top + tap * dh, count) if count else (0, H, 1))
+        low, high = _found(top, dh, R, 0, H)
+        after, end = (end + rows_apart(spec)[1] for end in _found(top + sh, dh, R, 0, H)) if paired(spec) else (high, high)
+        if low == high:
+            low = high = after
+        after = max(low, after)
+        middle = min(high, after)
+        rows.append((low, top + low * dh, middle - low, high - middle, end - max(high, after)))
     for q in range(0, Q, width):
-        tap, count = _found(q * sw - spec.padding[2][0], dw, S, (width - 1) * sw, W)
-        columns.append((tap, max(1, count)))
+        low, high = _found(q * sw - spec.padding[2][0], dw, S, (width - 1) * sw, W)
+        columns.append((min(low, S - 1), max(1, high - low)))  # if none does, one that finds zeros
     return np.array(rows), np.array(columns)
 
 
@@ -124,7 +140,7 @@ def numbers(spec: ConvSpec) -> np.ndarray:
     rows, columns = taps(spec)
     sizes = Sizes(
         channels=spec.C, blocks=len(firsts(spec)), plane=H * W, pitch=pitch, P=P, Q=Q, S=spec.filter[2],
-        down=spec.dilation[1], along=spec.dilation[2], rows=together(spec), tiles=len(columns),
+        down=spec.dilation[1], along=spec.dilation[2], behind=rows_apart(spec)[1], rows=together(spec), tiles=len(columns),
         outputs=elements(spec)[0],
     )  # fmt: skip
     places = (np.arange(H)[:, None] * pitch + spec.padding[2][0] + np.arange(W)) * lanes
@@ -132,10 +148,10 @@ def numbers(spec: ConvSpec) -> np.ndarray:
 
 
 def elements(spec: ConvSpec) -> tuple[int, int]:
-    """Scratch of a thread: the pixels of a block and a row of zeros, and outputs; tiles overhang either."""
-    width, step = map(len, form(spec))
-    pixels = (spec.spatial[1] + 1) * pitch_of(spec) + max(spec.padding[2]) + width * step
-    outputs = together(spec) * spec.output_spatial[2] + width
+    """Scratch of a thread: the pixels of a block and outputs; tiles overhang either."""
+    height, width, step = map(len, form(spec))
+    pixels = spec.spatial[1] * pitch_of(spec) + max(spec.padding[2]) + width * step
+    outputs = round_up(together(spec), height) * spec.output_spatial[2] + width
     return pixels * lanes_of(spec), outputs * lanes_of(spec)
 
 
@@ -174,35 +190,61 @@ def _to_planes(typingctx, pixels, at, y, start, plane):
 
 
 @intrinsic
-def _tile(typingctx, form, pixels, start, down, along, w, w_start, w_down, rows, columns, bias, k, to):
-    """Outputs of a row, to pixels[to …]: the sums of rows × columns taps, both ≥ 1, of vectors of channels.
+def _tile(typingctx, form, pixels, start, down, along, w, w_start, w_down, behind, rows, columns, bias, k, to, y_down):
+    """Outputs of one row or two, to pixels[to …] and ``y_down`` elements further: sums of taps of vectors of channels.
 
-    down, along: elements of ``pixels`` from one tap to the next; w_down: of w from one row of taps to the next.
+    rows: of pixels, those that the first output row alone reads, those that both read, those of the second alone.
+    columns ≥ 1: taps of each. down, along: elements of ``pixels`` from one tap to the next; w_down: of w from one row
+    of taps to the next; behind: rows of taps by which the second output row lags.
     """
-    signature = types.void(form, pixels, start, down, along, w, w_start, w_down, rows, columns, bias, k, to)
+    signature = types.void(
+        form, pixels, start, down, along, w, w_start, w_down, behind, rows, columns, bias, k, to, y_down
+    )
 
     def codegen(context, builder, sig, args):
-        vectors, (count, stride) = Vectors(context, builder, w.dtype), map(len, form)
+        vectors, (high, wide, stride) = Vectors(context, builder, w.dtype), map(len, form)
         lanes = vectors.lanes
-        down_, along_, w_down_, rows_, columns_ = (args[i] for i in (3, 4, 7, 8, 9))
-        first = vectors.load(pointer(context, builder, bias, args[10], args[11]), index(0))
+        down_, along_, w_down_, columns_ = (args[i] for i in (3, 4, 7, 10))
+        back = builder.neg(builder.mul(args[8], w_down_))
+        first = vectors.load(pointer(context, builder, bias, args[11], args[12]), index(0))
 
-        def tap(s, carried):
-            of, weight, *sums = carried
-            by = vectors.load(weight, index(0))
-            sums = [vectors.fma(vectors.load(of, index(i * stride * lanes)), by, sums[i]) for i in range(count)]
-            return [builder.gep(of, [along_]), builder.gep(weight, [index(lanes)]), *sums]
+        def add_rows(count, readers, carried):
+            def tap(s, carried):
+                of, weight, *sums = carried
+                taps = [vectors.load(weight, back if p else index(0)) for p in readers]
+                for i in range(wide):
+                    found = vectors.load(of, index(i * stride * lanes))
+                    for p, by in zip(readers, taps, strict=True):
+                        sums[p * wide + i] = vectors.fma(found, by, sums[p * wide + i])
+                return [builder.gep(of, [along_]), builder.gep(weight, [index(lanes)]), *sums]
 
-        def row(r, carried):
-            of, weight, *sums = carried
-            sums = repeat(builder, columns_, [of, weight, *sums], tap)[2:]
-            return [builder.gep(of, [down_]), builder.gep(weight, [w_down_]), *sums]
+            def row(r, carried):
+                of, weight, *sums = carried
+                sums = repeat(builder, columns_, carried, tap)[2:]
+                return [builder.gep(of, [down_]), builder.gep(weight, [w_down_]), *sums]
 
-        operands = [pointer(context, builder, array, args[i], args[i + 1]) for array, i in ((pixels, 1), (w, 5))]
-        _, _, *sums = repeat(builder, rows_, [*operands, *[first] * count], row)
-        outputs = pointer(context, builder, pixels, args[1], args[12])
-        for i, value in enumerate(sums):
-            vectors.store(value, outputs, index(i * lanes))
+            before, some, done = builder.block, builder.append_basic_block("rows"), builder.append_basic_block("no.more")
+            builder.cbranch(builder.icmp_signed(">", count, index(0)), some, done)
+            builder.position_at_end(some)
+            added = repeat(builder, count, carried, row)
+            after = builder.block
+            builder.branch(done)
+            builder.position_at_end(done)
+            joined = [builder.phi(value.type) for value in carried]
+            for phi, old, new in zip(joined, carried, added, strict=True):
+                phi.add_incoming(old, before)
+                phi.add_incoming(new, after)
+            return joined
+
+        carried = [pointer(context, builder, array, args[i], args[i + 1]) for array, i in ((pixels, 1), (w, 5))]
+        carried += [first] * (high * wide)
+        counts = cgutils.unpack_tuple(builder, args[9])
+        for count, readers in zip(counts, ((0,), (0, 1), (1,))[: 2 * high - 1], strict=False):
+            carried = add_rows(count, readers, carried)
+        outputs = pointer(context, builder, pixels, args[1], args[13])
+        for i, value in enumerate(carried[2:]):
+            row = builder.gep(outputs, [args[14]]) if i >= wide else outputs
+            vectors.store(value, row, index(i % wide * lanes))
         return context.get_dummy_value()
 
     return signature, codegen
@@ -215,10 +257,11 @@ def correlate_channels(begin, end, x, weight, form, bias, y, numbers, scratch):
     scratch (private, uint8): ``elements``.
     """
     n, pixels = numbers, scratch.view(y.dtype)
-    g = Sizes(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11])
-    columns = FIELDS + 3 * g.P
+    g = Sizes(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12])
+    columns = FIELDS + 5 * g.P
     places = columns + 2 * g.tiles
-    lanes, wide, step, taps = VECTOR_BYTES // y.itemsize, len(form[0]), len(form[1]), weight.size // g.blocks
+    lanes, taps = VECTOR_BYTES // y.itemsize, weight.size // g.blocks
+    high, wide, step = len(form[0]), len(form[1]), len(form[2])
     down, along = g.down * g.pitch * lanes, g.along * lanes
     clear_line(pixels, 0, g.outputs)
     for task in range(begin, end):
@@ -230,14 +273,16 @@ def correlate_channels(begin, end, x, weight, form, bias, y, numbers, scratch):
             _to_pixels(x, x_start + pixel, g.plane, n, places + pixel, pixels)
         for top in range(0, g.P, g.rows):
             p = min(top, g.P - g.rows)
-            for i in range(g.rows):
-                at = FIELDS + 3 * (p + i)
-                r, h, count = n[at], n[at + 1], n[at + 2]
-                for t in range(g.tiles):
+            for i in range(0, g.rows, high):
+                at = FIELDS + 5 * (p + i)
+                r, h, rows = n[at], n[at + 1], (n[at + 2], n[at + 3], n[at + 4])
+                if i + high > g.rows:
+                    rows = (rows[0] + rows[1], 0, 0)
+                for t in range(g.tiles - 1, -1, -1):  # what overhangs a row is overwritten by the next one's first
                     s, some, q = n[columns + 2 * t], n[columns + 2 * t + 1], t * wide
                     _tile(form, pixels, (h * g.pitch + q * step + s * g.along) * lanes, down, along, weight,
-                          block * taps + (r * g.S + s) * lanes, g.S * lanes, count, some, bias, k,
-                          g.outputs + (i * g.Q + q) * lanes)  # fmt: skip
+                          block * taps + (r * g.S + s) * lanes, g.S * lanes, g.behind, rows, some, bias, k,
+                          g.outputs + (i * g.Q + q) * lanes, g.Q * lanes)  # fmt: skip
             for i in range(0, g.rows * g.Q, lanes):
                 pixel = min(i, g.rows * g.Q - lanes)
                 _to_planes(pixels, g.outputs + pixel * lanes, y, y_start + p * g.Q + pixel, g.P * g.Q)
