@@ -183,6 +183,7 @@ def _to_planes(typingctx, pixels, at, y, start, plane):
         to = apart(builder, pointer(context, builder, y, args[2], args[3]), args[4], vectors.lanes)
         found = transposed(vectors, apart(builder, first, index(vectors.lanes), vectors.lanes))
         for address, value in zip(to, found, strict=True):
+            vectors.prefetch(builder.gep(address, [index(vectors.lanes)]), write=True)  # where the next pixels go
             vectors.store(value, address, index(0))
         return context.get_dummy_value()
 
