@@ -15,16 +15,15 @@ from convbench.kernels.threads import OneThread, available, most
 from convbench.kernels.ticks import CALL, start, tick, tick_seconds
 from convbench.machine import Machine, current
 from convbench.operands import operand, output
-from convbench.scratch import NOTHING, Pool
+from convbench.scratch import NOTHING, SHARED
 from convbench.spec import ConvSpec, SpecError
 
 HANDOVER = 5e-5  # seconds until another thread has taken work over and its end is known
-_scratch = Pool()  # for all kernels together
 
 
 def kept_scratch() -> tuple[np.ndarray, ...]:
     """The buffers that wait for the next calls: what a run with cold caches flushes."""
-    return _scratch.kept()
+    return SHARED.kept()
 
 
 def _rest(limit: int | None, own: int, spec: ConvSpec) -> int | None:
@@ -113,13 +112,13 @@ class Kernel:
         if self.workspace_bytes:
             work = aligned_empty((self.workspace_bytes,), np.uint8)
             work[:] = 0xFF
-            _scratch.put(work)
+            SHARED.put(work)
 
     def _run(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray) -> None:
         if not self.workspace_bytes:
             self._solve(self.plan, x, state, bias, y, NOTHING)
             return
-        buffer = _scratch.borrow(self.workspace_bytes)
+        buffer = SHARED.borrow(self.workspace_bytes)
         work = buffer[: self.workspace_bytes]
         if self._images:
             before, after = carve(work[: self._own], self._images)
@@ -128,7 +127,7 @@ class Kernel:
             from_planes(after, y, self.spec.layout, self.threads)
         else:
             self._solve(self.plan, x, state, bias, y, work)
-        _scratch.give_back(buffer)
+        SHARED.give_back(buffer)
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -143,7 +142,7 @@ class Kernel:
     def _run_marked(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray, ticks: np.ndarray) -> None:
         """What ``_run`` does, from code with marks between the phases."""
         marks, layout, convert = (ticks,) if self._phased else (), self.spec.layout, len(ticks) - 2
-        buffer = _scratch.borrow(self.workspace_bytes)
+        buffer = SHARED.borrow(self.workspace_bytes)
         work = buffer[: self.workspace_bytes]
         if self._images:
             before, after = carve(work[: self._own], self._images)
@@ -156,7 +155,7 @@ class Kernel:
         else:
             tick(ticks, CALL)
             self._solve(self.plan, x, state, bias, y, work, *marks)
-        _scratch.give_back(buffer)
+        SHARED.give_back(buffer)
 
     def predicted(self, machine: Machine) -> float:
         """Seconds of a prepared call: the algorithm's cost, its threads' hand-over, images of another layout moved."""

@@ -63,3 +63,6 @@ class Pool:
             if size > FAR * needed or size + sum(map(len, kept)) > BYTES:
                 return
         kept.append(buffer)
+
+
+SHARED = Pool()  # for all kernels together

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from convbench.algorithm import Unsupported
-from convbench.algorithms.depthwise import plan
+from convbench.algorithms.depthwise import Plan, executed_flop, plan, prepare, run
+from convbench.algorithms.depthwise import workspace as scratch_of
 from convbench.data import arrays
 from convbench.driver import kernel
+from convbench.kernels import plane_channels
+from convbench.kernels.layout import aligned_empty
 from convbench.kernels.plane_forms import form
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -82,6 +86,68 @@ def test_full_vectors_beyond_a_row_leave_no_trace(spec: ConvSpec) -> None:
     (R, sh, dh), (before, _) = (spec.filter[-2], spec.stride[-2], spec.dilation[-2]), spec.padding[-2]
     expected = [any(p * sh + r * dh - before == middle for r in range(R)) for p in range(len(reached))]
     assert reached.tolist() == expected
+
+
+BY_CHANNELS = [  # channels that fill no whole vectors; strides, dilations; padding beyond the filter
+    ConvSpec((2, 19, 14, 13), (19, 1, 3, 3), groups=19, padding=1),
+    ConvSpec((1, 33, 9, 8), (33, 1, 13, 11), groups=33, padding=(6, (5, 2))),
+    ConvSpec((1, 16, 31, 20), (16, 1, 9, 5), groups=16, stride=(3, 2), padding=(4, 2), dilation=(2, 3)),
+    ConvSpec((1, 17, 11, 29), (17, 1, 2, 4), groups=17, stride=(4, 1), padding=((0, 9), (7, 0))),
+    ConvSpec((2, 25, 6, 7), (25, 1, 5, 7), groups=25, padding=((9, 8), 6), dilation=(1, 2)),
+    ConvSpec((1, 20, 45, 45), (20, 1, 7, 7), groups=20, padding=3, dtype="float64"),
+]
+
+
+def by_channels(spec: ConvSpec, threads: int = 1, workspace: int = 0xFF) -> np.ndarray:
+    """Whatever ``plan`` would choose; the workspace filled with this byte before."""
+    chosen = Plan(spec, threads, lift(spec, 3), channels=True)
+    x, w, bias = arrays(spec, kind="integer")
+    y, work = np.full(spec.output_shape, np.nan, spec.np_dtype), aligned_empty((scratch_of(chosen),), np.uint8)
+    work[:] = workspace
+    run(chosen, np.array(x), prepare(chosen, w), np.array(bias), y, work)
+    return y
+
+
+@pytest.mark.parametrize("spec", BY_CHANNELS, ids=str)
+def test_channels_in_the_lanes_give_the_same_sums(spec: ConvSpec) -> None:
+    """Taps left out found zeros; what tiles overhang, and scratch that nobody cleared, leaves no trace."""
+    in_place = replace(plan(spec, 1, None), channels=False)
+    x, w, bias = arrays(spec, kind="integer")
+    whole, work = np.empty(spec.output_shape, spec.np_dtype), aligned_empty((scratch_of(in_place),), np.uint8)
+    run(in_place, np.array(x), prepare(in_place, w), np.array(bias), whole, work)
+    for threads in (1, 2, 5):
+        np.testing.assert_array_equal(by_channels(spec, threads), whole)
+
+
+@pytest.mark.parametrize("spec", BY_CHANNELS, ids=str)
+def test_taps_left_out_find_only_padding(spec: ConvSpec) -> None:
+    """Counted one by one: rows that outputs p and p + 1 read, alone and both, and columns that some of a tile do."""
+    lifted = lift(spec, 3)
+    (_, H, W), (_, R, S), (_, sh, sw), (_, dh, dw) = lifted.spatial, lifted.filter, lifted.stride, lifted.dilation
+    rows, columns = plane_channels.taps(lifted)
+    height, width, _ = map(len, plane_channels.form(lifted))
+
+    def read(p: int) -> set[int]:
+        return {h for r in range(R) if 0 <= (h := p * sh - lifted.padding[1][0] + r * dh) < H}
+
+    for p, (r, h, alone, both, other) in enumerate(rows):
+        assert h == p * sh - lifted.padding[1][0] + r * dh
+        assert alone + both == len(read(p))
+        assert height == 1 or (both, other) == (len(read(p) & read(p + 1)), len(read(p + 1) - read(p)))
+    for t, (first, count) in enumerate(columns):
+        at = [q * sw - lifted.padding[2][0] for q in range(t * width, (t + 1) * width)]
+        found = [s for s in range(S) if any(0 <= q + s * dw < W for q in at)]
+        assert not found or (first <= found[0] and found[-1] < first + count <= S)
+
+
+def test_many_taps_of_many_channels_take_channels_in_the_lanes_where_scratch_allows() -> None:
+    spec = ConvSpec((1, 64, 28, 28), (64, 1, 13, 13), padding=6, groups=64)
+    chosen = plan(spec, 1, None)
+    assert chosen.channels
+    assert executed_flop(chosen) < spec.flop  # what lies in the padding is left out
+    assert not plan(spec, 1, scratch_of(chosen) - 1).channels
+    verdict = check("depthwise", spec)
+    assert verdict.ok, verdict
 
 
 def test_a_row_of_zeros_too_long_for_the_workspace_gives_way_to_windows() -> None:

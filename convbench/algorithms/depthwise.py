@@ -45,17 +45,17 @@ from convbench.kernels.window import (
 )
 from convbench.machine import SHIPPED, Machine
 from convbench.reductions import lift
-from convbench.scratch import NOTHING
+from convbench.scratch import NOTHING, SHARED
 from convbench.spec import ConvSpec
 
-EFFICIENCY, CHAINED = 0.75, 0.65  # of peak in the taps of whole tiles: unrolled rows of them, and chains
+EFFICIENCY, CHAINED, LOOPED = 0.75, 0.65, 0.7  # of peak in the taps of tiles: unrolled rows, chains, channels
 FARTHEST = 1 << 30  # columns are compared as int32 where an image is read in place
-SHORT_CALL = 0.4  # of the overhead of a call: no scratch to carve, one kernel
+SHORT_CALL = 0.4  # of the overhead of a call: one kernel, and what ``quick`` saves
 EARLY = 0.4  # of the time a copy takes: what lines fetched well before their use take to move
 TAP_SECONDS = 3e-10  # to move one tap to its place
-TURN_SECONDS = 2.5e-10  # to transpose one element, either way
+TURN_SECONDS = 1.6e-10  # to transpose one element, either way
 KEPT_BYTES = 1 << 20  # of a thread's pixels of channels: they stay in L2
-TILE_SECONDS = 2e-8  # what a tile costs beside its taps
+TILE_SECONDS = 2e-8  # what a tile costs beside its taps, for each pixel that an output is apart from the next
 
 
 class Shape(NamedTuple):
@@ -158,11 +158,12 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: A
 
 def quick(plan: Plan, state: State, bias: Any) -> Callable[[Any, Any], bool] | None:
     """What a small image costs is largely the way to the kernel: here it is short, for arrays that own their memory."""
-    if plan.window is not None or plan.threads > 1 or workspace(plan):
+    if plan.window is not None or plan.threads > 1:
         return None
-    shape, inputs, outputs = state.shape, plan.spec.input_shape, plan.spec.output_shape
+    shape, inputs, outputs, size = state.shape, plan.spec.input_shape, plan.spec.output_shape, workspace(plan)
     tasks, weight, (form,), numbers = shape.tasks, state.weight, shape.taps, shape.numbers
     bias = shape.no_bias if bias is None else bias
+    kernel = correlate_channels if plan.channels else correlate_planes
 
     def call(x: np.ndarray, y: np.ndarray) -> bool:
         of, to = x.flags, y.flags
@@ -170,7 +171,12 @@ def quick(plan: Plan, state: State, bias: Any) -> Callable[[Any, Any], bool] | N
             return False
         if not (of.carray and to.carray):
             return False
-        correlate_planes(0, tasks, x.reshape(-1), weight, form, bias, y.reshape(-1), numbers, NOTHING)
+        if not size:
+            kernel(0, tasks, x.reshape(-1), weight, form, bias, y.reshape(-1), numbers, NOTHING)
+            return True
+        buffer = SHARED.borrow(size)
+        kernel(0, tasks, x.reshape(-1), weight, form, bias, y.reshape(-1), numbers, buffer[:size])
+        SHARED.give_back(buffer)
         return True
 
     return call
@@ -210,15 +216,15 @@ def cost(plan: Plan, machine: Machine) -> float:
     spec, threads = plan.spec, plan.threads
     moved = machine.byte_time(spec.min_bytes, threads)
     if plan.channels:
-        compute = machine.flop_time(executed_flop(plan), spec, threads, EFFICIENCY)
+        compute = machine.flop_time(executed_flop(plan), spec, threads, LOOPED)
         turned = prod(spec.input_shape) + prod(spec.output_shape)
-        return machine.call_overhead + compute + turned * TURN_SECONDS / threads + EARLY * moved
+        return SHORT_CALL * machine.call_overhead + compute + turned * TURN_SECONDS / threads + EARLY * moved
     share = EFFICIENCY if max(spec.filter) <= plane_forms.LARGEST else CHAINED
     compute = machine.flop_time(executed_flop(plan), spec, threads, share)
-    compute = machine.call_overhead * (1 if workspace(plan) else SHORT_CALL) + (
+    compute = machine.call_overhead * (SHORT_CALL if plan.window is None else 1) + (
         max(compute, EARLY * moved) if plan.window is None else compute + moved
     )
-    compute += spec.N * spec.K * tiles(plan)[0] * TILE_SECONDS / threads
+    compute += spec.N * spec.K * tiles(plan)[0] * spec.stride[-1] ** 2 * TILE_SECONDS / threads
     if plan.window is None:
         return compute
     return compute + fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)

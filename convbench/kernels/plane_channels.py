@@ -73,7 +73,7 @@ def form(spec: ConvSpec) -> Form:
 def paired(spec: ConvSpec) -> bool:
     """Whether neighbouring rows of outputs read the same rows of x, and there are registers for both."""
     A, B = rows_apart(spec)
-    return VECTOR_BYTES == 64 and A == 1 and B <= spec.filter[1]
+    return VECTOR_BYTES == 64 and A == 1 and spec.filter[1] >= B
 
 
 def pitch_of(spec: ConvSpec) -> int:
@@ -111,7 +111,9 @@ def taps(spec: ConvSpec) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = [], []
     for top in (p * sh - spec.padding[1][0] for p in range(P)):
         low, high = _found(top, dh, R, 0, H)
-        after, end = (end + rows_apart(spec)[1] for end in _found(top + sh, dh, R, 0, H)) if paired(spec) else (high, high)
+        after, end = (
+            (end + rows_apart(spec)[1] for end in _found(top + sh, dh, R, 0, H)) if paired(spec) else (high, high)
+        )
         if low == high:
             low = high = after
         after = max(low, after)
@@ -140,8 +142,8 @@ def numbers(spec: ConvSpec) -> np.ndarray:
     rows, columns = taps(spec)
     sizes = Sizes(
         channels=spec.C, blocks=len(firsts(spec)), plane=H * W, pitch=pitch, P=P, Q=Q, S=spec.filter[2],
-        down=spec.dilation[1], along=spec.dilation[2], behind=rows_apart(spec)[1], rows=together(spec), tiles=len(columns),
-        outputs=elements(spec)[0],
+        down=spec.dilation[1], along=spec.dilation[2], behind=rows_apart(spec)[1], rows=together(spec),
+        tiles=len(columns), outputs=elements(spec)[0],
     )  # fmt: skip
     places = (np.arange(H)[:, None] * pitch + spec.padding[2][0] + np.arange(W)) * lanes
     return np.concatenate([np.array(part, np.int64).reshape(-1) for part in (sizes, rows, columns, places)])
@@ -224,7 +226,11 @@ def _tile(typingctx, form, pixels, start, down, along, w, w_start, w_down, behin
                 sums = repeat(builder, columns_, carried, tap)[2:]
                 return [builder.gep(of, [down_]), builder.gep(weight, [w_down_]), *sums]
 
-            before, some, done = builder.block, builder.append_basic_block("rows"), builder.append_basic_block("no.more")
+            before, some, done = (
+                builder.block,
+                builder.append_basic_block("rows"),
+                builder.append_basic_block("no.more"),
+            )
             builder.cbranch(builder.icmp_signed(">", count, index(0)), some, done)
             builder.position_at_end(some)
             added = repeat(builder, count, carried, row)
@@ -253,9 +259,9 @@ def _tile(typingctx, form, pixels, start, down, along, w, w_start, w_down, behin
 
 @njit
 def correlate_channels(begin, end, x, weight, form, bias, y, numbers, scratch):
-    """Tasks (n, block of channels), the last fastest; x, y flat, weight (blocks, taps, L) flat; numbers: of ``numbers``.
+    """Tasks (n, block of channels), the last fastest; x, y flat, weight (blocks, taps, L) flat.
 
-    scratch (private, uint8): ``elements``.
+    numbers: of the function of that name; scratch (private, uint8): ``elements``.
     """
     n, pixels = numbers, scratch.view(y.dtype)
     g = Sizes(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12])
