@@ -5,9 +5,11 @@
 x̂ is x zero-padded. C = G with any multiplier K/C; one channel (image filtering) and 1-D signals are the same problem.
 Images of column stride 1 or 2 are read where they lie, tile by tile (``kernels/plane_stencil.py``): masks leave out
 what lies beyond a row, a vector of pixels serves up to seven output rows, and where a row fills half of a vector two
-channels share it. Signals and larger strides copy windows, padded and split by column phase (``kernels/stencil.py``),
-as does a workspace too small for a row of zeros. Memory: such a row, or a window of about 32 KiB, a thread. Error: the
-direct sum's (``algorithm.direct_error``).
+channels share it. Filters of many taps, and planes that fill their vectors badly, are transposed to pixels of a vector
+of channels (``kernels/plane_channels.py``), which leaves out what lies in the padding. Signals and larger strides copy
+windows, padded and split by column phase (``kernels/stencil.py``), as does a workspace too small for a row of zeros.
+Memory: such a row, a vector of channels' planes (at most ``KEPT_BYTES``), or a window of about 32 KiB, a thread.
+Error: the direct sum's (``algorithm.direct_error``).
 Source: Zhang, Franchetti & Low 2018 (arXiv:1809.10170) for direct convolution without memory overhead.
 """
 
