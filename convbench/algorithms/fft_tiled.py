@@ -164,10 +164,11 @@ def prepare(plan: Plan, weight: np.ndarray) -> Any:
 
 def run(plan, x, state, bias, y, work, ticks=OFF):
     form, tiling, threads = FORMS[plan.form], plan.tiling, plan.threads
-    buffers, added, units = carve(work, parts(plan)), operand_or_empty(bias, y), form.units(plan.tiling)
+    buffers, added = carve(work, parts(plan)), operand_or_empty(bias, y)
     if apart(plan):
         form.convolve(tiling, threads, ticks, x, state, buffers, added, y)
         return
+    units = form.units(tiling)
     for first in range(0, units, plan.block):
         count = min(plan.block, units - first)
         form.transform(tiling, first, count, threads, x, state, buffers)
