@@ -203,7 +203,7 @@ FORMS = {
     "column": ConvSpec((1, 2, 50, 9), (2, 1, 9, 1), groups=2),
     "depthwise": ConvSpec((1, 18, 20, 20), (18, 1, 7, 7), padding=3, groups=18),
     "batch, even filter": ConvSpec((3, 1, 90, 70), (1, 1, 5, 8), padding=((2, 3), (1, 6))),
-    "dilated depthwise": ConvSpec((1, 2, 60, 31), (2, 1, 5, 2), padding=3, dilation=(2, 3), groups=2),
+    "dilated depthwise": ConvSpec((1, 2, 60, 31), (2, 1, 5, 2), padding=3, dilation=(3, 1), groups=2),
     "line": ConvSpec((1, 2, 3000), (3, 2, 65), stride=2, padding=5),
     "pixel": ConvSpec((3, 1, 1, 1), (2, 1, 1, 1)),
 }

@@ -63,10 +63,8 @@ class Plan(NamedTuple):
 def tiles(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
     """Every form and tile that holds the filter."""
     lifted, width = lift(spec, 3), lanes(spec.dtype)
-    lattice = Lattice.of(lifted)
-    _, R, S = lattice.taps
-    if R > 1 and spec.C == spec.K == spec.G and lattice.channels == 1:
-        yield from (("columns", tiling) for tiling in fft_columns.tilings(lifted, width))
+    _, R, S = Lattice.of(lifted).taps
+    yield from (("columns", tiling) for tiling in fft_columns.tilings(lifted, width))
     for form in ("lanes", "planes"):
         if R == 1:  # lines
             length = max(width, 8) if form == "lanes" else max(width * width, 64)

@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import scipy.fft
 
 from convbench.kernels.column_passes import RADIX, TOGETHER, correlate_row, first_pass, last_pass
-from convbench.kernels.fft import forward, inverse, lanes, strip, twiddles
+from convbench.kernels.fft import forward, frequencies, inverse, lanes, strip, twiddles
 from convbench.kernels.fft_planes import first_pixels
 from convbench.kernels.jit import njit
-from convbench.kernels.lattice import Lattice, read_rows, write_rows
-from convbench.kernels.layout import Part, aligned_empty, round_up
+from convbench.kernels.lattice import Lattice
+from convbench.kernels.layout import Part, aligned_empty
 from convbench.kernels.lines import clear_line
 from convbench.kernels.overlap_save import Tiling
 from convbench.kernels.simd import VECTOR_BYTES
@@ -36,130 +37,61 @@ TRANSFORM, MULTIPLY, INVERT = 1, 2, 3  # phases of a unit
 
 
 @njit
-def forward_filters(begin, end, weight, rows, taps, w, w_rows, scratch):
-    """Tasks k: fill w from weight (K, 1, R, S). scratch (private): the columns of one filter."""
-    t = scratch
-    R, S = weight.shape[2:]
-    width = VECTOR_BYTES // t.itemsize
-    pitch = (S + width - 1) // width * width
-    plane = rows * pitch
-    scale = t.dtype.type(1.0 / rows)
-    for k in range(begin, end):
-        t[:] = 0
-        for i in range(R):
-            for j in range(S):
-                t[i * pitch + j] = weight[k, 0, i, j] * scale
-        forward(t, np.int64(0), plane, rows, pitch, pitch // width, width, w_rows, np.int64(1))
-        for i in range(rows):
-            for j in range(taps):
-                to = ((k * rows + i) * taps + j) * 2
-                w[to] = t[i * pitch + j] if j < S else 0
-                w[to + 1] = -t[plane + i * pitch + j] if j < S else 0
-
-
-@njit
-def read_unit(x, tiles, offset, row, column, H, W, down, step, reads, rows, vectors, pitch, t, w_rows):
-    """A pair of tiles from x, through the first pass, to t; the second may be missing.
-
-    offset, row, column: what is to be added of the channel; down, step: as in ``read_rows``.
-    """
-    width = VECTOR_BYTES // t.itemsize
-    plane, inner, zero = rows * pitch, rows // RADIX, np.int64(0)
-    first, second = tiles[0], min(tiles[1], len(reads) - 1)
-    top, bottom = reads[first, 1] + row, reads[second, 1] + row if second == tiles[1] else H
-    left, right = reads[first, 2] + column, reads[second, 2] + column
-    re, im = reads[first, 0] + offset + top * W + left, reads[second, 0] + offset + bottom * W + right
-    if step == 1:
-        for k in range(inner):
-            down_k = k * down
-            first_pass(x, (re + down_k * W, im + down_k * W), inner * down * W, (top + down_k, bottom + down_k),
-                       inner * down, H, (-left, -right), (W - left, W - right), t, 2 * plane, k * pitch, plane,
-                       inner * pitch, w_rows, 2 * (RADIX - 1) * k, vectors)  # fmt: skip
-        return
-    read_rows(x, reads[first, 0] + offset, top, left, down, zero, step, (H, W), t, zero, pitch, rows, vectors * width)
-    read_rows(x, reads[second, 0] + offset, bottom, right, down, zero, step, (H, W), t, plane, pitch, rows,
-              vectors * width)  # fmt: skip
-    for k in range(inner):
-        at, end = k * pitch, vectors * width
-        first_pass(t, (at, at + plane), inner * pitch, (zero, zero), zero, 1, (zero, zero), (end, end), t, 2 * plane,
-                   at, plane, inner * pitch, w_rows, 2 * (RADIX - 1) * k, vectors)  # fmt: skip
-
-
-@njit
-def write_unit(t, pitch, outputs, rows, w_rows, y, to, high, wide, down, step, add):
-    """The last pass over t, plus ``add``, to y; to, high, wide: pairs of what the two tiles write there."""
-    width = VECTOR_BYTES // t.itemsize
-    plane, inner, zero = rows * pitch, rows // RADIX, np.int64(0)
-    dump = 2 * plane + pitch
-    for k in range(inner):
-        at, w_at = k * pitch, 2 * (RADIX - 1) * k
-        if step == 1:
-            last_pass(t, at, plane, inner * pitch, dump, w_rows, w_at, y, (to[0] + k * down, to[1] + k * down),
-                      inner * down, ((high[0] - k + inner - 1) // inner, (high[1] - k + inner - 1) // inner), wide, add,
-                      (max(wide[0], wide[1]) + width - 1) // width)  # fmt: skip
-        else:
-            end = outputs * width
-            last_pass(t, at, plane, inner * pitch, dump, w_rows, w_at, t, (at, at + plane), inner * pitch,
-                      (zero + RADIX, zero + RADIX), (end, end), add, outputs)  # fmt: skip
-    if step != 1:
-        write_rows(t, zero, pitch, high[0], wide[0], y, to[0], down, step, y.dtype.type(0))
-        write_rows(t, plane, pitch, high[1], wide[1], y, to[1], down, step, y.dtype.type(0))
-
-
-@njit
-def multiply_rows(t, pitch, rows, vectors, outputs, w, w_start, taps, w_inner, x, soon, x_step, y, wanted, y_step):
-    """All passes but the first and the last, and the sums along the rows between them.
-
-    soon, wanted: pairs of places in x and y, ``x_step`` and ``y_step`` further in each row (``correlate_row``).
-    """
-    width = VECTOR_BYTES // t.itemsize
-    plane, inner = rows * pitch, rows // RADIX
-    together, one = strip(inner), np.int64(1)
-    for block in range(0, rows, inner):
-        at = block * pitch
-        for v in range(0, vectors, together):
-            forward(t, at + v * width, at + v * width + plane, inner, pitch, min(together, vectors - v), width,
-                    w_inner, one)  # fmt: skip
-        for i in range(block, block + inner):
-            correlate_row(t, i * pitch, i * pitch + plane, w, w_start + i * taps * 2, taps // 2, outputs // TOGETHER,
-                          outputs % TOGETHER, x, (soon[0] + i * x_step, soon[1] + i * x_step), y,
-                          (wanted[0] + i * y_step, wanted[1] + i * y_step), TOGETHER)  # fmt: skip
-        for v in range(0, outputs, together):
-            inverse(t, at + v * width, at + v * width + plane, inner, pitch, min(together, outputs - v), width,
-                    w_inner, one)  # fmt: skip
-
-
-@njit
 def convolve_tiles(begin, end, ticks, x, reads, channels, w, w_rows, w_inner, bias, y, writes, numbers, scratch):
     """Tasks: units, each read, multiplied and written while its tiles are in cache; x, w, y flat, bias (K,) or empty.
 
-    reads, channels, writes: ``overlap_save.Tables``; numbers: packed ``Sizes``. scratch (private): t, zeros, dump.
+    reads, channels, writes: ``overlap_save.Tables``; numbers: packed ``Sizes``. scratch (private): t, and two rows
+    beyond it, of zeros to read and to write what nobody wants.
     """
     mark(ticks, CALL)
     t = scratch
     s = Sizes(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6], numbers[7],
-              numbers[8], numbers[9], numbers[10], numbers[11])  # fmt: skip
-    pitch = (s.vectors | 1) * (VECTOR_BYTES // t.itemsize)
-    zeros = 2 * s.rows * pitch
-    clear_line(t, zeros, pitch)
-    missing = np.int64(0)
+              numbers[8], numbers[9])  # fmt: skip
+    width = VECTOR_BYTES // t.itemsize
+    pitch, inner = (s.vectors | 1) * width, s.rows // RADIX
+    plane, leg, x_down = s.rows * pitch, inner * pitch, s.down * s.W
+    together, one, missing = strip(inner), np.int64(1), np.int64(0)
+    clear_line(t, 2 * plane, pitch)
     for unit in range(begin, end):
         pair, g = divmod(unit, s.G)
-        first, second = 2 * pair, 2 * pair + 1
-        read_unit(x, (first, second), channels[g, 0], channels[g, 1], channels[g, 2], s.H, s.W, s.down, s.step, reads,
-                  s.rows, s.vectors, pitch, t, w_rows)  # fmt: skip
+        first, second = 2 * pair, min(2 * pair + 1, len(reads) - 1)
+        alone = second == first
+        top, left = reads[first, 1] + channels[g, 1], reads[first, 2] + channels[g, 2]
+        low, right = s.H if alone else reads[second, 1] + channels[g, 1], reads[second, 2] + channels[g, 2]
+        re, im = (reads[first, 0] + channels[g, 0] + top * s.W + left,
+                  reads[second, 0] + channels[g, 0] + low * s.W + right)  # fmt: skip
+        for k in range(inner):
+            h, row = k * s.down, k * x_down
+            first_pass(x, (re + row, im + row), inner * x_down, (top + h, low + h), inner * s.down, s.H,
+                       (-left, -right), (s.W - left, s.W - right), t, 2 * plane, k * pitch, plane, leg, w_rows,
+                       2 * (RADIX - 1) * k, s.vectors)  # fmt: skip
         mark(ticks, TRANSFORM)
-        there = second < len(writes)
-        second = min(second, len(writes) - 1)
+
         to = writes[first, 0] + g * s.y_channel, writes[second, 0] + g * s.y_channel
-        high = writes[first, 1], writes[second, 1] if there else missing
-        wide = writes[first, 2], writes[second, 2] if there else missing
         soon = first_pixels(min(unit + 1, end - 1), s.G, reads, channels, s.W)
-        multiply_rows(t, pitch, s.rows, s.vectors, s.outputs, w, g * s.rows * s.taps * 2, s.taps, w_inner, x, soon,
-                      s.down * s.W, y, to, s.y_down)  # fmt: skip
+        for block in range(0, s.rows, inner):
+            at = block * pitch
+            for v in range(0, s.vectors, together):
+                forward(t, at + v * width, at + v * width + plane, inner, pitch, min(together, s.vectors - v), width,
+                        w_inner, one)  # fmt: skip
+            for i in range(block, block + inner):
+                correlate_row(t, i * pitch, i * pitch + plane, w, (g * s.rows + i) * s.taps * 2, s.taps // 2,
+                              s.outputs // TOGETHER, s.outputs % TOGETHER, x,
+                              (soon[0] + i * x_down, soon[1] + i * x_down), y,
+                              (to[0] + i * s.y_down, to[1] + i * s.y_down), TOGETHER)  # fmt: skip
+            for v in range(0, s.outputs, together):
+                inverse(t, at + v * width, at + v * width + plane, inner, pitch, min(together, s.outputs - v), width,
+                        w_inner, one)  # fmt: skip
         mark(ticks, MULTIPLY)
+
         add = bias[g] if bias.size else y.dtype.type(0)
-        write_unit(t, pitch, s.outputs, s.rows, w_rows, y, to, high, wide, s.y_down, s.y_step, add)
+        high = writes[first, 1], missing if alone else writes[second, 1]
+        wide = writes[first, 2], missing if alone else writes[second, 2]
+        for k in range(inner):
+            last_pass(t, k * pitch, plane, leg, 2 * plane + pitch, w_rows, 2 * (RADIX - 1) * k, y,
+                      (to[0] + k * s.y_down, to[1] + k * s.y_down), inner * s.y_down,
+                      ((high[0] - k + inner - 1) // inner, (high[1] - k + inner - 1) // inner), wide, add,
+                      (max(wide[0], wide[1]) + width - 1) // width)  # fmt: skip
         mark(ticks, INVERT)
 
 
@@ -173,11 +105,9 @@ class Sizes(NamedTuple):
     G: int
     H: int
     W: int
-    down: int  # rows and columns of x from one row and column of a tile to the next
-    step: int
-    y_channel: int  # elements of y from one channel, row and column of a tile to the next
+    down: int  # rows of x from one row of a tile to the next
+    y_channel: int  # elements of y from one channel and row of a tile to the next
     y_down: int
-    y_step: int
 
 
 class Filters(NamedTuple):
@@ -194,9 +124,15 @@ class Filters(NamedTuple):
 
 
 def tilings(spec: ConvSpec, width: int) -> Iterator[Tiling]:
-    """Of a lifted spec: tiles of every height, as wide as they may be or half of that, cut evenly."""
+    """Of a lifted spec: tiles of every height, as wide as they may be or half of that, cut evenly.
+
+    There are none but for one channel a group whose neighbours in a row are taps of the same output, and for filters of
+    several rows.
+    """
     lattice = Lattice.of(spec)
     _, R, S = lattice.taps
+    if R == 1 or lattice.step[2] > 1 or lattice.channels > 1 or not spec.C == spec.K == spec.G:
+        return
     outputs = lattice.phase_outputs[2]
     parts = -(-outputs // (WIDEST * width))
     for rows in HEIGHTS:
@@ -235,15 +171,18 @@ def parts(tiling: Tiling, block: int, threads: int, dtype: np.dtype) -> list[Par
 def prepare(tiling: Tiling, block: int, threads: int, weight: np.ndarray) -> Filters:
     """Spectra of the columns of the dense taps (K, 1, R, S)."""
     dtype, rows, lattice, tables = weight.dtype, tiling.rows, tiling.lattice, tiling.tables()
-    w = aligned_empty((len(weight) * rows * taps(tiling) * 2,), dtype)
-    w_rows = twiddles(rows, dtype.name)
-    columns = aligned_empty((threads, 2 * rows * round_up(weight.shape[3], lanes(dtype))), dtype)
-    parallel(forward_filters, len(weight), threads, weight, rows, taps(tiling), w, w_rows, private=list(columns))
+    (K, _, _, S), count = weight.shape, taps(tiling)
+    w = aligned_empty((K, rows, count, 2), dtype)
+    spectra = scipy.fft.fft(weight[:, 0], rows, axis=1)[:, frequencies(rows)]
+    w[:, :, :S, 0] = spectra.real / rows
+    w[:, :, :S, 1] = -spectra.imag / rows
+    w[:, :, S:] = 0
     (_, H, W), (_, P, Q) = lattice.inputs, lattice.outputs
-    sizes = Sizes(rows, *vectors(tiling, lanes(dtype)), taps(tiling), tiling.G, H, W, *lattice.step[1:], P * Q,
-                  lattice.out_phases[1] * Q, lattice.out_phases[2])  # fmt: skip
-    return Filters(tables.reads, tables.channels, w, w_rows, twiddles(rows // RADIX, dtype.name), tables.writes,
-                   np.array(sizes, np.int64), units(tiling))  # fmt: skip
+    sizes = Sizes(rows, *vectors(tiling, lanes(dtype)), count, tiling.G, H, W, lattice.step[1], P * Q,
+                  lattice.out_phases[1] * Q)  # fmt: skip
+    return Filters(tables.reads, tables.channels, w.reshape(-1), twiddles(rows, dtype.name),
+                   twiddles(rows // RADIX, dtype.name), tables.writes, np.array(sizes, np.int64),
+                   units(tiling))  # fmt: skip
 
 
 def convolve(tiling, threads, ticks, x, filters, buffers, bias, y):
