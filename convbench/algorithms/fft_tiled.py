@@ -15,8 +15,8 @@ forms:
 ``workspace_limit`` shrinks. 1-D and 2-D. Zlateski, Jia, Li, Durand, "FFT Convolutions are Faster than Winograd on
 Modern CPUs, Here is Why" (arXiv:1809.07851, §3); NNPACK (github.com/Maratyszcza/NNPACK) takes 16 × 16 tiles likewise.
 
-Error: ``fft.transform_error`` at T²; the mean there is taken over the cyclic outputs of a pair of tiles, of which the
-wrapped ones are kept outputs of their neighbours.
+Error: ``fft.transform_error`` at T² (columns: at T, and summed over S taps as over channels); the mean there is taken
+over the cyclic outputs of a pair of tiles, of which the wrapped ones are kept outputs of their neighbours.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ ROW_EFFICIENCY = ((14, 0.75), (4, 0.45), (1, 0.2))  # brgemm's register tiles: r
 class Plan(NamedTuple):
     spec: ConvSpec
     threads: int
-    form: str  # "lanes" or "planes"
+    form: str  # of FORMS
     tiling: Tiling
-    block: int  # units (pairs of tiles, in "planes" × groups) that scratch holds at once
+    block: int  # units (pairs of tiles, but in "lanes" × groups) that scratch holds at once
 
 
 def tiles(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
