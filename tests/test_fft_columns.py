@@ -43,7 +43,7 @@ def test_a_row_is_correlated_in_place(pairs: int, blocks: int, singles: int, dty
     flat[:] = t.reshape(-1)
     _correlated(flat, length, np.ascontiguousarray(w.T).reshape(-1), pairs, blocks, singles)
     outputs = vectors * width - 1
-    expected = sum(f[s] * x[s : s + outputs] for s in range(taps))
+    expected = np.sum([f[s] * x[s : s + outputs] for s in range(taps)], axis=0)
     got = flat[:outputs] + 1j * flat[length : length + outputs]
     np.testing.assert_allclose(got, expected, rtol=0, atol=20 * taps * np.finfo(dtype).eps)
 
