@@ -4,17 +4,19 @@
 
 A direct sum costs R·S multiply-adds a pixel and channel pair, a tile 4·T²/2 / (T − R + 1)² : 4 against 121 for 11 × 11
 and T = 32. Tiles are transformed in pairs as complex numbers, so that no real-input pass is needed
-(``kernels/overlap_save.py``); stride and dilation become phases of a dense problem (``kernels/lattice.py``). Two forms:
+(``kernels/overlap_save.py``); stride and dilation become phases of a dense problem (``kernels/lattice.py``). Three
+forms:
 
 * lanes (``kernels/fft_lanes.py``): tiles in the lanes, one brgemm for each frequency: many channels, T ≤ 64;
-* planes (``kernels/fft_planes.py``): pixels in the lanes: few channels, tiles up to 512 × 512, 1-D lines up to 2²⁰.
+* planes (``kernels/fft_planes.py``): pixels in the lanes: few channels, tiles up to 512 × 512, 1-D lines up to 2²⁰;
+* columns (``kernels/fft_columns.py``): one channel, transformed along the columns alone and summed along the row.
 
 ``plan`` takes the form and the tile with the least predicted time. Scratch is bounded by a block of tiles, which
 ``workspace_limit`` shrinks. 1-D and 2-D. Zlateski, Jia, Li, Durand, "FFT Convolutions are Faster than Winograd on
 Modern CPUs, Here is Why" (arXiv:1809.07851, §3); NNPACK (github.com/Maratyszcza/NNPACK) takes 16 × 16 tiles likewise.
 
-Error: ``fft.transform_error`` at T²; the mean there is taken over the cyclic outputs of a pair of tiles, of which the
-wrapped ones are kept outputs of their neighbours.
+Error: ``fft.transform_error`` at T² (columns: at T, and summed over S taps as over channels); the mean there is taken
+over the cyclic outputs of a pair of tiles, of which the wrapped ones are kept outputs of their neighbours.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, phases
 from convbench.algorithms.fft import INVERT, LARGEST_BYTES, MULTIPLY, TRANSFORM, transform_error
-from convbench.kernels import fft_lanes, fft_planes
+from convbench.kernels import fft_columns, fft_lanes, fft_planes
 from convbench.kernels.fft import lanes
 from convbench.kernels.lattice import Lattice
 from convbench.kernels.layout import carve, scratch_bytes
@@ -38,29 +40,32 @@ from convbench.machine import SHIPPED, Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
-FORMS = {"lanes": fft_lanes, "planes": fft_planes}
+FORMS = {"lanes": fft_lanes, "planes": fft_planes, "columns": fft_columns}
 SIZES = (8, 16, 32, 64, 128, 256, 512)
 LARGEST = {"lanes": 64, "planes": 512}  # rows or columns of a tile
 LONGEST = {"lanes": 4096, "planes": 1 << 20}  # 1-D tile
 BLOCK_BYTES = {"lanes": 1 << 24, "planes": 1 << 20}  # scratch of one block: the last-level cache's share, half of L2
-FFT_EFFICIENCY = {"lanes": 0.2, "planes": 0.5}  # of peak at 5·n·log₂ n flop a complex transform
+FFT_EFFICIENCY = {"lanes": 0.2, "planes": 0.5, "columns": 0.33}  # of peak at 5·n·log₂ n flop a complex transform
 ROW_SECONDS = {"lanes": 5e-9, "planes": 1e-8}  # to read or write one row of a tile, beyond its bytes
+SUM_EFFICIENCY = 0.95  # of peak, of sums along a row
+EARLY = 0.3  # of the time a copy takes: what lines asked for while rows are summed take to move
 ROW_EFFICIENCY = ((14, 0.75), (4, 0.45), (1, 0.2))  # brgemm's register tiles: rows, share of peak
 
 
 class Plan(NamedTuple):
     spec: ConvSpec
     threads: int
-    form: str  # "lanes" or "planes"
+    form: str  # of FORMS
     tiling: Tiling
-    block: int  # units (pairs of tiles, in "planes" × groups) that scratch holds at once
+    block: int  # units (pairs of tiles, but in "lanes" × groups) that scratch holds at once
 
 
 def tiles(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
     """Every form and tile that holds the filter."""
     lifted, width = lift(spec, 3), lanes(spec.dtype)
     _, R, S = Lattice.of(lifted).taps
-    for form in FORMS:
+    yield from (("columns", tiling) for tiling in fft_columns.tilings(lifted, width))
+    for form in ("lanes", "planes"):
         if R == 1:  # lines
             length = max(width, 8) if form == "lanes" else max(width * width, 64)
             while length <= LONGEST[form]:
@@ -84,6 +89,8 @@ def candidates(spec: ConvSpec) -> Iterator[tuple[str, Tiling]]:
 def filter_bytes(spec: ConvSpec, form: str, tiling: Tiling) -> int:
     """Of the filters' spectra: half the frequencies in two panels for lanes, all frequencies once for planes."""
     width = lanes(spec.dtype)
+    if form == "columns":
+        return tiling.rows * fft_columns.taps(tiling) * tiling.K * 2 * spec.itemsize
     outputs = tiling.G * fft_lanes.panels(tiling, width) * width if form == "lanes" else tiling.K
     return tiling.rows * tiling.cols * outputs * tiling.channels * 2 * spec.itemsize
 
@@ -118,6 +125,8 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan:
 
 def _block(spec: ConvSpec, threads: int, form: str, tiling: Tiling, limit: int | None) -> int:
     """Units a block: all, or as many as BLOCK_BYTES and the limit allow, evenly spread over the blocks."""
+    if form == "columns":
+        return threads
     units = max(1, FORMS[form].units(tiling))
     one, two = (scratch_bytes(FORMS[form].parts(tiling, n, threads, spec.np_dtype)) for n in (1, 2))
     room = max(BLOCK_BYTES[form], one) if limit is None else min(max(BLOCK_BYTES[form], one), limit)
@@ -137,6 +146,8 @@ def workspace(plan: Plan) -> int:
 
 def apart(plan: Plan) -> bool:
     """Whether each thread takes units through all phases by itself."""
+    if plan.form == "columns":
+        return True
     return plan.form == "planes" and fft_planes.apart(plan.tiling, plan.block, plan.threads)
 
 
@@ -151,10 +162,11 @@ def prepare(plan: Plan, weight: np.ndarray) -> Any:
 
 def run(plan, x, state, bias, y, work, ticks=OFF):
     form, tiling, threads = FORMS[plan.form], plan.tiling, plan.threads
-    buffers, added, units = carve(work, parts(plan)), operand_or_empty(bias, y), form.units(plan.tiling)
+    buffers, added = carve(work, parts(plan)), operand_or_empty(bias, y)
     if apart(plan):
-        fft_planes.convolve(tiling, threads, ticks, x, state, buffers, added, y)
+        form.convolve(tiling, threads, ticks, x, state, buffers, added, y)
         return
+    units = form.units(tiling)
     for first in range(0, units, plan.block):
         count = min(plan.block, units - first)
         form.transform(tiling, first, count, threads, x, state, buffers)
@@ -169,6 +181,10 @@ def _flop(plan: Plan) -> tuple[float, float]:
     """(transforms at 5·n·log₂ n each, complex products at 8) of the form's whole vectors."""
     tiling, width = plan.tiling, lanes(plan.spec.dtype)
     n = tiling.rows * tiling.cols
+    if plan.form == "columns":
+        read, summed = (vectors * width * tiling.rows for vectors in fft_columns.vectors(tiling, width))
+        units, taps = fft_columns.units(tiling), fft_columns.taps(tiling)
+        return 5.0 * log2(tiling.rows) * units * (read + summed), 8.0 * units * summed * taps
     per_group = tiling.K // tiling.G
     outputs = tiling.G * (fft_lanes.panels(tiling, width) * width if plan.form == "lanes" else per_group)
     inputs = tiling.G * tiling.channels
@@ -183,6 +199,8 @@ def cost(plan: Plan, machine: Machine) -> float:
     """Transforms and products at their share of peak; filters, spectra and operands at the machine's bandwidths."""
     spec, tiling, threads = plan.spec, plan.tiling, plan.threads
     transforms, products = _flop(plan)
+    if plan.form == "columns":
+        return _columns_cost(plan, transforms, products, machine)
     item, width = spec.itemsize, lanes(spec.dtype)
     n = tiling.rows * tiling.cols
     inputs, filters = tiling.G * tiling.channels, filter_bytes(spec, plan.form, tiling)
@@ -207,7 +225,25 @@ def cost(plan: Plan, machine: Machine) -> float:
     return seconds + calls * machine.call_overhead + machine.byte_time(spec.min_bytes, threads)
 
 
+def _columns_cost(plan: Plan, transforms: float, products: float, machine: Machine) -> float:
+    """Threads take whole units; a sum has the work of two more taps, one of a single vector twice its own."""
+    spec, tiling, threads = plan.spec, plan.tiling, plan.threads
+    width, taps, units = lanes(spec.dtype), fft_columns.taps(tiling), fft_columns.units(tiling)
+    _, summed = fft_columns.vectors(tiling, width)
+    products *= (1 + 2 / taps) * (1 + summed % fft_columns.TOGETHER / summed)
+    seconds = machine.flop_time(transforms, spec, 1, FFT_EFFICIENCY["columns"])
+    seconds += machine.flop_time(products, spec, 1, SUM_EFFICIENCY)
+    tile = fft_columns.tile(tiling, width) * spec.itemsize
+    if 2 * tile > machine.l2_bytes:
+        seconds += units * 4 * tile / machine.bandwidth
+    filters = filter_bytes(spec, plan.form, tiling)
+    moved = machine.byte_time(spec.min_bytes, threads) + units * machine.byte_time(filters) / spec.K
+    return seconds * -(-units // threads) / units + EARLY * moved + machine.call_overhead
+
+
 def error(plan: Plan) -> float:
+    if plan.form == "columns":  # whose columns are summed as channels are
+        return transform_error(plan.spec, plan.tiling.rows, fft_columns.taps(plan.tiling))
     return transform_error(plan.spec, plan.tiling.rows * plan.tiling.cols, plan.tiling.channels)
 
 

@@ -123,6 +123,15 @@ class Complex:
         factor = self.constant(number)
         return self.vectors.fma(factor, b[0], a[0]), self.vectors.fma(factor, b[1], a[1])
 
+    def turned(self, values: list[Pair], table: ir.Value) -> list[Pair]:
+        """values[q] times the q-th root of a table of pairs that begins with the first."""
+        turned = values[:1]
+        for q, value in enumerate(values[1:]):
+            parts = (self.builder.load(self.builder.gep(table, [index(2 * q + part)])) for part in range(2))
+            re, im = (self.vectors.splat(part) for part in parts)
+            turned.append(self.mul(value, (re, im)))
+        return turned
+
     def dft4(self, z: list[Pair]) -> list[Pair]:
         even, odd = self.add(z[0], z[2]), self.add(z[1], z[3])
         a, b = self.sub(z[0], z[2]), self.sub(z[1], z[3])
@@ -160,18 +169,11 @@ def _butterfly(typingctx, z, re, im, step, w, w_start, radix, order):
         real, imaginary = (pointer(context, builder, sig.args[0], args[0], start) for start in args[1:3])
         table = pointer(context, builder, sig.args[4], args[4], args[5])
 
-        def root(q):
-            parts = (builder.load(builder.gep(table, [index(2 * (q - 1) + part)])) for part in range(2))
-            return tuple(c.vectors.splat(part) for part in parts)
-
-        def turned(values):
-            return [values[0], *(c.mul(value, root(q)) for q, value in enumerate(values[1:], 1))]
-
         legs = [builder.mul(args[3], index(q)) for q in range(points)]
         values = [c.load(real, imaginary, leg) for leg in legs]
-        values = turned(values) if twiddled == 2 else values
+        values = c.turned(values, table) if twiddled == 2 else values
         values = c.dft(values)
-        values = turned(values) if twiddled == 1 else values
+        values = c.turned(values, table) if twiddled == 1 else values
         for value, leg in zip(values, legs, strict=True):
             c.store(value, real, imaginary, leg)
         return context.get_dummy_value()
