@@ -20,9 +20,9 @@ SHAPES = [(height, width) for height, widths in TILES.items() for width in width
 
 @njit
 def compute(height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
-            finish, y, y_start, y_plane, valid, vector, lines, masks, places):  # fmt: skip
+            finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace):  # fmt: skip
     tile(height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
-         finish, y, y_start, y_plane, valid, vector, lines, masks, places)  # fmt: skip
+         finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace)  # fmt: skip
 
 
 class Tile:
@@ -58,7 +58,8 @@ class Tile:
 
     def run(self, resume: bool, finish: bool, valid: int, function=compute) -> None:
         function(self.height, self.width, len(self.X), self.x, 3, self.offsets, self.w, 1, self.initial, 0, self.sums,
-                 2, resume, finish, self.y, 0, self.plane, valid, 1, self.lines, self.masks, self.places)  # fmt: skip
+                 2, resume, finish, self.y, 0, self.plane, valid, 1, self.lines, self.masks, self.places,
+                 self.x, 0, 5)  # fmt: skip
 
     def close(self, got: np.ndarray, start: np.ndarray) -> None:
         x, w = self.X.astype(np.float64), self.W.astype(np.float64)

@@ -13,6 +13,7 @@ Contract (written before the code)::
     y            with ``finish``: vector v of channel m < ``valid`` is stored once for each of its lines
                  ℓ, lines[vector + v] ≤ ℓ < lines[vector + v + 1]: the lanes i with bit i of masks[ℓ] go to
                  y[y_start + m·y_plane + places[ℓ] + i]
+    source       the line of source[ahead + j·pace] is asked for in L2 at term j; any address will do
 
 ``terms`` ≥ 1; a vector has one line or more. Nothing else is read or written. The loop is ``gemm.products``, filters
 broadcast: lanes along the pixels waste none where a group has few output channels, and need no transposition (Zhang,
@@ -35,12 +36,12 @@ AHEAD = 64  # terms: the weights are asked for this much earlier than used, acro
 @intrinsic
 def tile(
     typingctx, height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start,
-    resume, finish, y, y_start, y_plane, valid, vector, lines, masks, places,
+    resume, finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace,
 ):  # fmt: skip
     """One tile of the contract; (height, width) is one of :data:`TILES`, and each has code of its own."""
     signature = types.void(
         height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
-        finish, y, y_start, y_plane, valid, vector, lines, masks, places,
+        finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace,
     )  # fmt: skip
 
     def codegen(context, builder, sig, args):
@@ -51,17 +52,18 @@ def tile(
 
         operands = at(3, args[4]), at(5, index(0)), at(6, args[7]), at(8, args[9]), at(10, args[11])
         output = at(14, args[15]), args[16], args[17], at(19, args[18]), at(20, index(0)), at(21, index(0))
+        fetched = at(22, args[23]), args[24]
         for M, widths in TILES.items():
             with builder.if_then(builder.icmp_signed("==", args[0], index(M))):
                 for V in widths:
                     with builder.if_then(builder.icmp_signed("==", args[1], index(V))):
-                        _emit(builder, vectors, M, V, args[2], operands, args[12], args[13], output)
+                        _emit(builder, vectors, M, V, args[2], operands, args[12], args[13], output, fetched)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-def _emit(builder, vectors, M, V, terms, operands, resume, finish, output):
+def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetched):
     """The code of an M × V tile, between the contract's operands and its output."""
     x, offsets, w, initial, sums = operands
     y, y_plane, valid, lines, masks, places = output
@@ -85,10 +87,11 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output):
 
     def pixels(j, pointers):
         vectors.prefetch(builder.gep(pointers[0], [index(M * AHEAD)]))
+        vectors.prefetch(pointers[1], level=2)
         source = builder.gep(x, [builder.load(builder.gep(offsets, [j]))])
         return [vectors.load(source, index(v * vectors.lanes)) for v in range(V)]
 
-    _, totals = products(vectors, starts, terms, [(w, index(M))], pixels)
+    _, totals = products(vectors, starts, terms, [(w, index(M)), fetched], pixels)
     with builder.if_else(finish) as (write, keep):
         with keep:
             for value, (m, v) in zip(totals, tile, strict=True):

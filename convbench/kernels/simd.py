@@ -89,6 +89,8 @@ class Vectors:
         self._gather = self._declare(
             f"llvm.masked.gather.{suffix}.v{self.lanes}p0", self.type, [addresses, _LANE, mask, self.type]
         )
+        element = self.type.element.as_pointer()
+        self._expand = self._declare(f"llvm.masked.expandload.{suffix}", self.type, [element, mask, self.type])
         self._store = self._declare(f"llvm.masked.store.{suffix}.p0", ir.VoidType(), [self.type, address, _LANE, mask])
 
     def _declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
@@ -162,6 +164,10 @@ class Vectors:
             ir.VectorType(self.type.element.as_pointer(), self.lanes),
         )
         return self.builder.call(self._gather, [addresses, ir.Constant(_LANE, self.itemsize), mask, self.zero])
+
+    def expand(self, base: ir.Value, at: ir.Value, mask: ir.Value) -> ir.Value:
+        """The run of elements from ``base[at]`` on in the mask's lanes, in order; the others are zero, and not read."""
+        return self.builder.call(self._expand, [self.builder.gep(base, [at]), mask, self.zero])
 
     def store(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> None:
         """Write ``value`` at ``base[at]``; lanes outside the mask write nothing."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from convbench.kernels.expansion import EXPANDS, expansion
 from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.pixel_tiles import TILES
 from convbench.kernels.simd import VECTOR_BYTES
@@ -26,7 +27,7 @@ SLACK = max(width for widths in TILES.values() for width in widths)  # vectors t
 # multiply-adds of a vector that go by, in :func:`work`, while a tile begins and ends, …
 TILE_WORK = 400
 LONE_WORK = 0.4  # … for one of a tile of one vector, beside its own, …
-BYTE_WORK = (0.5, 1.0)  # … while a byte is packed: from L2, and what a panel of a MiB adds as it pushes others out
+BYTE_WORK = (0.35, 1.0)  # … while a byte is packed: from L2, and what a panel of a MiB adds as it pushes others out
 
 
 class StripPlan(NamedTuple):
@@ -38,6 +39,7 @@ class StripPlan(NamedTuple):
     block_c: int  # input channels of a block
     block_k: int  # tiles of output channels of a block
     offsets: np.ndarray  # int64 (block_c · taps,)
+    table: np.ndarray  # ``expansion`` of one channel, where a strip takes the whole image; or empty
     sizes: np.ndarray  # int64: the strip and the rest of what the kernel is told
     tasks: int
     scratch: int  # bytes of one thread: floats, then integers
@@ -91,9 +93,15 @@ def _planned(spec: ConvSpec, threads: int, lifted: ConvSpec, strip: Strip) -> St
     own = [height, block_c, block_k, TILES[height][0], by_plane, spec.K // spec.groups, floats, strip.most_lines]
     return StripPlan(
         spec, threads, lifted, strip, height, block_c, block_k, strip_offsets(lifted, strip, block_c),
-        sizes=np.concatenate([numbers(strip), own]), tasks=strips * -(-tiles // block_k),
+        table=_table(strip, lanes), sizes=np.concatenate([numbers(strip), own]), tasks=strips * -(-tiles // block_k),
         scratch=floats * spec.itemsize + round_up(4 * strip.most_lines * 8, ALIGNMENT),
     )  # fmt: skip
+
+
+def _table(strip: Strip, lanes: int) -> np.ndarray:
+    whole = EXPANDS and strip.total == strip.image[0] == 1 and strip.slices == 1 and strip.stride[1:] == (1, 1)
+    table = expansion(strip.sources(), lanes) if whole else None
+    return np.empty((2, 0), np.int64) if table is None else table
 
 
 def share(extent: int, most: int) -> int:

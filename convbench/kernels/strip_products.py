@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from convbench.kernels.expansion import expand
+from convbench.kernels.fetching import fetching
 from convbench.kernels.jit import njit
 from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.pixel_tiles import tile
+from convbench.kernels.segment_plans import SegmentPlan
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.stencil import MULTIPLY, PAD
 from convbench.kernels.strip_plans import SLACK, StripPlan
@@ -24,11 +27,11 @@ from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import CALL, mark
 
 
-def pack_weights(plan: StripPlan, weight: np.ndarray) -> np.ndarray:
+def pack_weights(plan: StripPlan | SegmentPlan, weight: np.ndarray) -> np.ndarray:
     """(K, C/G, …taps) -> (G, C/G · taps · tiles · M), in the order in which ``multiply_strips`` reads it.
 
     Of a group: blocks of ``block_c`` input channels; of a block: tiles of M output channels, the last padded with
-    zeros; of a tile: M weights beside each other for every term.
+    zeros; of a tile: M weights beside each other for every term. ``multiply_segments`` reads the same.
     """
     by_group = weight.reshape(plan.spec.groups, plan.spec.K // plan.spec.groups, -1)
     starts = tile_starts(by_group.shape[1], plan.height)
@@ -49,7 +52,7 @@ def divided(vectors, widest, firsts):
 
 
 @njit
-def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, work):
+def multiply_strips(begin, end, ticks, x, sizes, offsets, table, w, bias, y, work):
     """Tasks (n, g, strip, part of the output channels), the last fastest; see the module's head.
 
     x and y flat; w as ``pack_weights`` makes it; bias (K,) or empty; ``work`` is the thread's scratch; ticks: see
@@ -71,6 +74,8 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, work):
     initial = scratch[panel.size :]
     lines, masks = integers[:most_lines], integers[most_lines : 2 * most_lines]
     places, firsts = integers[2 * most_lines : 3 * most_lines], integers[3 * most_lines :]
+    tasks_g = O * strips_p * strips_q * parts
+    group = strip.channels * strip.image[0] * strip.image[1] * strip.image[2]
     tiles = 0
     packed, laid = -1, (0, 0)  # the panel's task; the rows and columns that lines and tiles are of
     for task in range(begin, end):
@@ -82,7 +87,12 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, work):
         p, q = sp * strip.rows, sq * strip.cols
         rows, cols = min(strip.rows, P - p), min(strip.cols, Q - q)
         if where != packed:
-            pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
+            if table.size:
+                image = strip.image[1] * strip.image[2]
+                expand(x, (n * groups + g) * group, image, panel, strip.plane, strip.channels, table)
+                panel[strip.channels * strip.plane :] = 0  # as there, what a whole vector may read
+            else:
+                pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
             if (rows, cols) != laid:
                 vectors = strip_lines(rows, cols, strip, Q, lanes, lines, masks, places)
                 tiles, laid = divided(vectors, widest, firsts), (rows, cols)
@@ -94,6 +104,7 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, work):
             initial[k - first_k * M] = bias[g * channels + k] if known else 0
         sums = block_k * M
         y_first = ((((n * groups + g) * channels) * O + o) * P + p) * Q + q
+        ahead, pace = fetching(task, tasks_g, group, strip.channels * taps * tiles * (last_k - first_k), x.size)
         for c in range(0, strip.channels, block_c):
             some = min(block_c, strip.channels - c)
             across = last_k - first_k
@@ -105,8 +116,9 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, w, bias, y, work):
                 tile(M, width, some * taps, panel, c * strip.plane + v * lanes, offsets, w,
                      g * filters + (c * tiles_k + kt * some) * taps * M, initial, k * M, initial,
                      sums + (v * block_k + k * width) * M * lanes, c > 0, c + some == strip.channels, y,
-                     y_first + kt * M * O * P * Q, O * P * Q, min(M, channels - kt * M), v, lines, masks,
-                     places)  # fmt: skip
+                     y_first + kt * M * O * P * Q, O * P * Q, min(M, channels - kt * M), v, lines, masks, places,
+                     x, ahead, pace)  # fmt: skip
+                ahead += some * taps * pace
         mark(ticks, MULTIPLY)
 
 
@@ -115,5 +127,5 @@ def convolve(
 ) -> None:
     """y = x convolved with the ``packed`` weights, plus bias."""
     flat = y.reshape(-1)
-    parallel(multiply_strips, plan.tasks, plan.threads, ticks, x.reshape(-1), plan.sizes, plan.offsets, packed,
-             flat[:0] if bias is None else bias, flat, private=work.reshape(plan.threads, -1))  # fmt: skip
+    parallel(multiply_strips, plan.tasks, plan.threads, ticks, x.reshape(-1), plan.sizes, plan.offsets, plan.table,
+             packed, flat[:0] if bias is None else bias, flat, private=work.reshape(plan.threads, -1))  # fmt: skip

@@ -68,6 +68,13 @@ class Strip(NamedTuple):
         O, P, Q = self.output
         return O * -(-P // self.rows) * -(-Q // self.cols)
 
+    def sources(self) -> np.ndarray:
+        """(plane,): at stride 1, the element of the image that each of the panel's first channel is; −1: a zero."""
+        _, H, W = self.image
+        row, column = np.divmod(np.arange(self.plane), self.pitch)
+        h, w = row - self.before[1], column - self.before[2]
+        return np.where((h >= 0) & (h < H) & (w >= 0) & (w < W), h * W + w, -1)
+
     def sizes(self) -> list[tuple[int, int]]:
         """(pixels, how many) of them: the last row and column of strips may be smaller."""
         (O, P, Q), pitch = self.output, self.pitch
