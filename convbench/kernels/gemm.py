@@ -31,7 +31,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from convbench.kernels.jit import njit
+from convbench.kernels.jit import inlined
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
 
 VECTORS = 2  # vectors of output channels a tile
@@ -126,41 +126,47 @@ def _tile(
             zeros = [ir.Constant(vectors.type, [0.0] * vectors.lanes)] * (height * VECTORS)
             sums = repeat(builder, args[2], [*fetched, *zeros], reduce)[len(fetched) :]
 
-            def store(m, adds):
-                row = builder.gep(c_first, [builder.mul(args[12], index(m))])
+            def store(m, row, adds):
                 for v in range(VECTORS):
                     value, place = sums[m * VECTORS + v], index(v * vectors.lanes)
                     vectors.store(builder.fadd(vectors.load(row, place), value) if adds else value, row, place)
+                return builder.gep(row, [args[12]])  # one from the other: a table of rows would lie on the stack
 
             with builder.if_else(cgutils.is_not_null(builder, args[13])) as (added, written):
                 for block, adds in ((added, True), (written, False)):
                     with block:
+                        row = c_first
                         for m in range(height - 1):
-                            store(m, adds)
+                            row = store(m, row, adds)
                         with builder.if_then(builder.icmp_signed("==", args[0], index(height)), likely=True):
-                            store(height - 1, adds)
+                            store(height - 1, row, adds)
 
-        for height in range(PAIR, TILE_ROWS + 1, PAIR):
-            fits = builder.icmp_signed("<=", args[0], index(height))
-            enough = builder.icmp_signed(">", args[0], index(height - PAIR))
-            with builder.if_then(builder.and_(fits, enough)):
-                emit(height)
+        done = builder.append_basic_block("tile.done")
+        heights = range(PAIR, TILE_ROWS + 1, PAIR)
+        choice = builder.switch(builder.udiv(builder.add(args[0], index(PAIR - 1)), index(PAIR)), done)
+        for height in heights:
+            block = builder.append_basic_block(f"rows{height}")
+            choice.add_case(index(height // PAIR), block)
+            builder.position_at_end(block)
+            emit(height)
+            builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-@njit
+@inlined
 def brgemm(
     rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, c_start, c_step, accumulate, ahead=None
 ):
     """The contract above: equal shares of the rows, each a register tile's."""
     tiles = -(-rows // TILE_ROWS)
     pace = -(-VECTORS * VECTOR_BYTES // (a.itemsize * tiles))
+    low, more = divmod(-(-rows // PAIR), tiles)
     m = 0
     for tile in range(tiles):
-        share = -(-(rows - m) // (tiles - tile))
-        share = min(share + share % PAIR, rows - m)
+        share = min(PAIR * (low + (tile < more)), rows - m)
         _tile(share, depth, batch, a, a_start + m, a_off, a_step, b, b_start, b_off, c, c_start + m * c_step, c_step,
               accumulate, ahead, tile * depth * batch * pace, pace)  # fmt: skip
         m += share
