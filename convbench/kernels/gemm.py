@@ -32,10 +32,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import inlined
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, opaque, pointer, repeat
 
 VECTORS = 2  # vectors of output channels a tile
 TILE_ROWS = 14 if VECTOR_BYTES == 64 else 6  # 14·2 accumulators fill 32 registers, 6·2 fill 16
+FOLDS = VECTOR_BYTES == 64  # instructions multiply by a broadcast element of memory
 PAIR = 2  # register tiles have a multiple of it: an odd row costs a broadcast twice, not a tile of its own
 
 
@@ -69,10 +70,13 @@ def products(
         places = [index(m) for m in range(rows)]
         if last_row is not None:
             places[-1] = last_row
+        again = [pointers[0], *(opaque(builder, pointers[0]) for _ in columns[1:])]
         updated = []
         for m, place in enumerate(places):  # one broadcast beside its products: all of them first would spill sums
-            factor = vectors.splat(builder.load(builder.gep(pointers[0], [place])))
-            updated += [vectors.fma(factor, column, totals[m * len(columns) + v]) for v, column in enumerate(columns)]
+            origins = again if FOLDS and m % 2 == 0 else again[:1]
+            factors = [vectors.splat(builder.load(builder.gep(origin, [place]))) for origin in origins]
+            row = zip(factors * (len(columns) // len(factors)), columns, totals[m * len(columns) :], strict=False)
+            updated += [vectors.fma(*operands) for operands in row]
         return [builder.gep(at, [step]) for at, (_, step) in zip(pointers, walks, strict=True)] + updated
 
     ended = repeat(builder, terms, [*(start for start, _ in walks), *sums], term)
