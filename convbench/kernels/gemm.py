@@ -55,11 +55,14 @@ def products(
     walks: Sequence[Walk],
     panel: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
     last_row: ir.Value | None = None,
+    folds: bool = FOLDS,
 ) -> tuple[Sequence[ir.Value], Sequence[ir.Value]]:
     """Emit sums[m·V + v] += Σ_{j < terms} A_j[m] · B_j[v], terms ≥ 1; gives the walks' ends and the sums.
 
     A_j lies where the first of ``walks`` is at term j, one element a row; ``last_row`` is where the last row's lies, if
     not behind the others. ``panel(j, pointers)`` emits the V vectors B_j, and whatever else is done once a term.
+    folds: every second row is multiplied straight from memory, V loads and no broadcast: an instruction less, which
+    pays unless the loads are what the loop waits for.
     """
     builder, count = vectors.builder, len(walks)
 
@@ -73,7 +76,7 @@ def products(
         again = [pointers[0], *(opaque(builder, pointers[0]) for _ in columns[1:])]
         updated = []
         for m, place in enumerate(places):  # one broadcast beside its products: all of them first would spill sums
-            origins = again if FOLDS and m % 2 == 0 else again[:1]
+            origins = again if folds and m % 2 == 0 else again[:1]
             factors = [vectors.splat(builder.load(builder.gep(origin, [place]))) for origin in origins]
             row = zip(factors * (len(columns) // len(factors)), columns, totals[m * len(columns) :], strict=False)
             updated += [vectors.fma(*operands) for operands in row]
