@@ -154,7 +154,8 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
     depth = plane_product.depth_block(C, most)
     panel = depth * plane_product.WIDTH * lanes
     row = pixels * spec.itemsize
-    if row <= SHORT_ROW or (C + K) * row <= NEAR_BYTES:
+    short = SHORT_ROW if images == 1 else SHORT_ROW // 2  # with many images all of them come from beyond L2
+    if row <= short or images * (C + K) * row <= NEAR_BYTES:
         chunk, pieces = blocks, 1
         run = 1 if C * K * spec.itemsize <= NEAR_BYTES // 2 else tiles
     else:
