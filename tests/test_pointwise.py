@@ -212,6 +212,27 @@ def test_a_layer_of_one_pixel(text: str, dtype: str) -> None:
             assert np.array_equal(layer(alike), want)
 
 
+@pytest.mark.parametrize("text", ["ic40ih9oc24oh9kh1", "g2ic26ih7oc66oh7kh1"])
+@by_dtype
+def test_a_layer_of_an_image(text: str, dtype: str) -> None:
+    """The short way gives the driver's bits for arrays of their own memory, and leaves the others to the driver."""
+    spec = ConvSpec.parse(f"mb2{text}").replace(dtype=dtype)
+    x, w, bias = (array.copy() for array in arrays(spec))
+    solve = kernel(spec, "pointwise", threads=1)
+    for offset in (bias, None):
+        layer, want = solve.prepare(w, offset), solve(x, w, offset)
+        y = np.full_like(want, np.nan)
+        solve.poison()
+        assert layer._quick is not None
+        assert layer._quick(x, y)
+        assert np.array_equal(y, want)
+        untouched = np.full_like(want, np.nan)
+        for left in (x[:, ::-1], x[:], x[:1], np.asfortranarray(x)):
+            assert not layer._quick(left, untouched)
+        assert np.isnan(untouched).all()
+        assert np.array_equal(layer(np.asfortranarray(x)), want)
+
+
 def test_a_layer_of_one_pixel_knows_byte_orders() -> None:
     """Numba takes swapped arrays for those that it has met unaligned."""
     spec = ConvSpec((1, 64, 1, 1), (16, 64, 1, 1))

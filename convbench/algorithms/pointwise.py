@@ -33,6 +33,7 @@ from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import OFF, tick
 from convbench.machine import Machine
 from convbench.reductions import lift
+from convbench.scratch import SHARED
 from convbench.spec import ConvSpec
 
 GATHER, MULTIPLY = 1, 2  # phases
@@ -153,7 +154,8 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
     depth = plane_product.depth_block(C, most)
     panel = depth * plane_product.WIDTH * lanes
     row = pixels * spec.itemsize
-    if row <= SHORT_ROW or (C + K) * row <= NEAR_BYTES:
+    short = SHORT_ROW if images == 1 else SHORT_ROW // 2  # with many images all of them come from beyond L2
+    if row <= short or images * (C + K) * row <= NEAR_BYTES:
         chunk, pieces = blocks, 1
         run = 1 if C * K * spec.itemsize <= NEAR_BYTES // 2 else tiles
     else:
@@ -196,11 +198,30 @@ def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
 
 
 def quick(plan: Plan | StencilPlan, state: Any, bias: Any) -> Callable[[Any, Any], bool] | None:
-    """The product with one pixel, on one thread."""
-    if isinstance(plan, StencilPlan) or plan.form.scratch or plan.threads > 1:
+    """What needs no gathering, on one thread: a short way to the kernel, for arrays that own their memory.
+
+    One pixel takes less time than to look at the arrays here.
+    """
+    if isinstance(plan, StencilPlan) or not plan.in_one_call:
         return None
     form, offset = plan.form, plan.no_bias if bias is None else bias
-    return one_pixel.bound(form.kernel, state, offset, form.sizes, plan.spec.ndim)
+    if not form.scratch:
+        return one_pixel.bound(form.kernel, state, offset, form.sizes, plan.spec.ndim)
+    multiply, tasks, sizes, nbytes = form.kernel, form.tasks, form.sizes, workspace(plan)
+    inputs, outputs, dtype = plan.spec.input_shape, plan.spec.output_shape, plan.dtype
+
+    def call(x: np.ndarray, y: np.ndarray) -> bool:
+        of, to = x.flags, y.flags
+        if x.shape != inputs or y.shape != outputs or x is y or not (of.owndata and to.owndata):
+            return False
+        if not (of.carray and to.carray):
+            return False
+        work = SHARED.borrow(nbytes)
+        multiply(0, tasks, x.reshape(-1), state, offset, y.reshape(-1), sizes, work[:nbytes].view(dtype))
+        SHARED.give_back(work)
+        return True
+
+    return call
 
 
 def workspace(plan: Plan | StencilPlan) -> int:

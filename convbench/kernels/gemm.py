@@ -31,11 +31,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from convbench.kernels.jit import njit
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
+from convbench.kernels.jit import inlined
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, opaque, pointer, repeat
 
 VECTORS = 2  # vectors of output channels a tile
 TILE_ROWS = 14 if VECTOR_BYTES == 64 else 6  # 14·2 accumulators fill 32 registers, 6·2 fill 16
+FOLDS = VECTOR_BYTES == 64  # instructions multiply by a broadcast element of memory
 PAIR = 2  # register tiles have a multiple of it: an odd row costs a broadcast twice, not a tile of its own
 
 
@@ -54,11 +55,14 @@ def products(
     walks: Sequence[Walk],
     panel: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
     last_row: ir.Value | None = None,
+    folds: bool = FOLDS,
 ) -> tuple[Sequence[ir.Value], Sequence[ir.Value]]:
     """Emit sums[m·V + v] += Σ_{j < terms} A_j[m] · B_j[v], terms ≥ 1; gives the walks' ends and the sums.
 
     A_j lies where the first of ``walks`` is at term j, one element a row; ``last_row`` is where the last row's lies, if
     not behind the others. ``panel(j, pointers)`` emits the V vectors B_j, and whatever else is done once a term.
+    folds: every second row is multiplied straight from memory, V loads and no broadcast: an instruction less, which
+    pays unless the loads are what the loop waits for.
     """
     builder, count = vectors.builder, len(walks)
 
@@ -69,10 +73,13 @@ def products(
         places = [index(m) for m in range(rows)]
         if last_row is not None:
             places[-1] = last_row
+        again = [pointers[0], *(opaque(builder, pointers[0]) for _ in columns[1:])]
         updated = []
         for m, place in enumerate(places):  # one broadcast beside its products: all of them first would spill sums
-            factor = vectors.splat(builder.load(builder.gep(pointers[0], [place])))
-            updated += [vectors.fma(factor, column, totals[m * len(columns) + v]) for v, column in enumerate(columns)]
+            origins = again if folds and m % 2 == 0 else again[:1]
+            factors = [vectors.splat(builder.load(builder.gep(origin, [place]))) for origin in origins]
+            row = zip(factors * (len(columns) // len(factors)), columns, totals[m * len(columns) :], strict=False)
+            updated += [vectors.fma(*operands) for operands in row]
         return [builder.gep(at, [step]) for at, (_, step) in zip(pointers, walks, strict=True)] + updated
 
     ended = repeat(builder, terms, [*(start for start, _ in walks), *sums], term)
@@ -126,41 +133,47 @@ def _tile(
             zeros = [ir.Constant(vectors.type, [0.0] * vectors.lanes)] * (height * VECTORS)
             sums = repeat(builder, args[2], [*fetched, *zeros], reduce)[len(fetched) :]
 
-            def store(m, adds):
-                row = builder.gep(c_first, [builder.mul(args[12], index(m))])
+            def store(m, row, adds):
                 for v in range(VECTORS):
                     value, place = sums[m * VECTORS + v], index(v * vectors.lanes)
                     vectors.store(builder.fadd(vectors.load(row, place), value) if adds else value, row, place)
+                return builder.gep(row, [args[12]])  # one from the other: a table of rows would lie on the stack
 
             with builder.if_else(cgutils.is_not_null(builder, args[13])) as (added, written):
                 for block, adds in ((added, True), (written, False)):
                     with block:
+                        row = c_first
                         for m in range(height - 1):
-                            store(m, adds)
+                            row = store(m, row, adds)
                         with builder.if_then(builder.icmp_signed("==", args[0], index(height)), likely=True):
-                            store(height - 1, adds)
+                            store(height - 1, row, adds)
 
-        for height in range(PAIR, TILE_ROWS + 1, PAIR):
-            fits = builder.icmp_signed("<=", args[0], index(height))
-            enough = builder.icmp_signed(">", args[0], index(height - PAIR))
-            with builder.if_then(builder.and_(fits, enough)):
-                emit(height)
+        done = builder.append_basic_block("tile.done")
+        heights = range(PAIR, TILE_ROWS + 1, PAIR)
+        choice = builder.switch(builder.udiv(builder.add(args[0], index(PAIR - 1)), index(PAIR)), done)
+        for height in heights:
+            block = builder.append_basic_block(f"rows{height}")
+            choice.add_case(index(height // PAIR), block)
+            builder.position_at_end(block)
+            emit(height)
+            builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
     return signature, codegen
 
 
-@njit
+@inlined
 def brgemm(
     rows, depth, batch, a, a_start, a_off, a_step, b, b_start, b_off, c, c_start, c_step, accumulate, ahead=None
 ):
     """The contract above: equal shares of the rows, each a register tile's."""
     tiles = -(-rows // TILE_ROWS)
     pace = -(-VECTORS * VECTOR_BYTES // (a.itemsize * tiles))
+    low, more = divmod(-(-rows // PAIR), tiles)
     m = 0
     for tile in range(tiles):
-        share = -(-(rows - m) // (tiles - tile))
-        share = min(share + share % PAIR, rows - m)
+        share = min(PAIR * (low + (tile < more)), rows - m)
         _tile(share, depth, batch, a, a_start + m, a_off, a_step, b, b_start, b_off, c, c_start + m * c_step, c_step,
               accumulate, ahead, tile * depth * batch * pace, pace)  # fmt: skip
         m += share

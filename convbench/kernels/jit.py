@@ -54,7 +54,7 @@ def code_dir() -> Path:
     return base / (f"kernels-{_HASH}-{width}" if width else f"kernels-{_HASH}")
 
 
-def njit(function: Callable[..., Any], *types: Any) -> Any:
+def njit(function: Callable[..., Any], *types: Any, **options: Any) -> Any:
     """``numba.njit`` with :data:`OPTIONS`; the cache lands in :func:`code_dir`, other users of Numba keep theirs.
 
     types: of the arguments, if the function shall be compiled at once and take no others (TypeError).
@@ -62,9 +62,14 @@ def njit(function: Callable[..., Any], *types: Any) -> Any:
     theirs = config.CACHE_DIR
     config.CACHE_DIR = str(_CODE_DIR)
     try:
-        return numba.njit(types or None, **OPTIONS)(function)
+        return numba.njit(types or None, **OPTIONS, **options)(function)
     finally:
         config.CACHE_DIR = theirs
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """:func:`njit` for a function that becomes part of its callers: a call hands over seven words for every array."""
+    return njit(function, inline="always")
 
 
 _HASH = sources_hash(Path(__file__).parent)

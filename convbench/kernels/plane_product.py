@@ -106,7 +106,9 @@ def _tile(
         def emit(tall):
             zeros = [ir.Constant(vectors.type, [0.0] * lanes)] * (tall * wide)
             walks = [(w_first, index(tall)), (x_first, step), (kept, index(wide * lanes))]
-            _, sums = products_to((y_first, y_step_), tall, wide * lanes, vectors, zeros, depth_, walks, pixels)
+            _, sums = products_to(
+                (y_first, y_step_), tall, wide * lanes, vectors, zeros, depth_, walks, pixels, folds=False
+            )
             sure = tall - 1 if tall > LEAST else 1
             with builder.if_else(builder.trunc(begin_, ir.IntType(1))) as (first, later):
                 for block, starts in ((first, bias_of), (later, earlier)):
