@@ -99,7 +99,8 @@ def _planned(spec: ConvSpec, threads: int, lifted: ConvSpec, strip: Strip) -> St
 
 
 def _table(strip: Strip, lanes: int) -> np.ndarray:
-    whole = EXPANDS and strip.total == strip.image[0] == 1 and strip.slices == 1 and strip.stride[1:] == (1, 1)
+    flat = strip.image[0] == strip.slices == 1 and not strip.before[0]  # else the only slice read may be padding
+    whole = EXPANDS and flat and strip.total == 1 and strip.stride[1:] == (1, 1)
     table = expansion(strip.sources(), lanes) if whole else None
     return np.empty((2, 0), np.int64) if table is None else table
 
