@@ -15,6 +15,7 @@ direct sum's (``algorithm.direct_error``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -63,6 +64,10 @@ def workspace(plan: Plan) -> int:
     return depthwise.workspace(plan) if isinstance(plan, StencilPlan) else plan.scratch * plan.threads
 
 
+def quick(plan: Plan, state: Any, bias: Any) -> Callable[[Any, Any], bool] | None:
+    return depthwise.quick(plan, state, bias) if isinstance(plan, StencilPlan) else None
+
+
 def run(plan, x, state, bias, y, work, ticks=OFF):
     if isinstance(plan, StripPlan):
         strip_products.convolve(plan, x, state, bias, y, work, ticks)
@@ -104,6 +109,7 @@ direct = Algorithm(
     plan=plan,
     prepare=prepare,
     workspace=workspace,
+    quick=quick,
     cost=cost,
     prepare_cost=prepare_cost,
     executed_flop=executed_flop,

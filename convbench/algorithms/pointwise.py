@@ -202,7 +202,9 @@ def quick(plan: Plan | StencilPlan, state: Any, bias: Any) -> Callable[[Any, Any
 
     One pixel takes less time than to look at the arrays here.
     """
-    if isinstance(plan, StencilPlan) or not plan.in_one_call:
+    if isinstance(plan, StencilPlan):
+        return depthwise.quick(plan, state, bias)
+    if not plan.in_one_call:
         return None
     form, offset = plan.form, plan.no_bias if bias is None else bias
     if not form.scratch:
