@@ -38,6 +38,7 @@ EFFICIENCY = 0.9  # of peak inside tiles
 TILE_SECONDS = 8e-8  # what a tile costs beside its products: its first and its last lines
 SEGMENT_SECONDS = 2e-7  # one of segments: its sums are turned round, too
 PACKED = 9  # times that L2 takes a panel: it is written in short rows, pushes others out and is read again by the tiles
+CALL = 0.75  # of the overhead of a call
 EXPANDED = 5  # one that is written in whole lines
 SHOWN = 0.3  # of the time of the image and the output: the rest is hidden behind the products
 
@@ -100,7 +101,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     packing /= machine.l2_bandwidth * plan.threads
     tiles = part.tile_count(plan) * seconds / plan.threads
     products = max(compute, filters) + min(compute, filters) / 2
-    return 1.5 * machine.call_overhead + products + packing + tiles + moved
+    return CALL * machine.call_overhead + products + packing + tiles + moved
 
 
 direct = Algorithm(
