@@ -229,3 +229,15 @@ def test_columns_beyond_int32_are_not_read_in_place(far: dict[str, Any]) -> None
 def test_more_than_one_input_channel_a_group_is_refused_with_the_number() -> None:
     with pytest.raises(Unsupported, match="one input channel a group, this problem has 2"):
         kernel(ConvSpec((1, 4, 8, 8), (4, 2, 3, 3), groups=2), "depthwise")
+
+
+@pytest.mark.parametrize(("name", "taps"), [("direct", "kh3ph1"), ("pointwise", "kh1")])
+def test_who_leaves_a_problem_to_depthwise_takes_its_short_way_too(name: str, taps: str) -> None:
+    """Else a small layer would take twice as long as what ``cost``, which is depthwise's, says."""
+    spec = ConvSpec.parse(f"g16mb1ic16ih7oc16oh7{taps}")
+    x, w, bias = (array.copy() for array in arrays(spec))
+    y = np.full(spec.output_shape, np.nan, np.float32)
+    layer = kernel(spec, name, threads=1).prepare(w, bias)
+    assert layer._quick is not None
+    assert layer._quick(x, y)
+    np.testing.assert_array_equal(y, kernel(spec, "depthwise", threads=1)(x, w, bias))

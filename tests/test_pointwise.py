@@ -336,3 +336,11 @@ def test_sums_stay_in_registers(kernel: numba.core.dispatcher.Dispatcher, most: 
             counts.add(count)
             assert not [line for line in block if re.match(r"vmov\w+\s.*zmm", line) and re.search(r"\(%rsp", line)]
     assert most in counts
+
+
+@pytest.mark.parametrize("text", ["mb1ic64ih7oc8oh4kh1sh2", "mb1ic8ih20oc24oh10kh1sh2", "mb4ic64ih1oc16oh1kh1"])
+def test_little_is_not_worth_gathering(text: str) -> None:
+    """Bringing pixels together first takes longer than all of ``direct``, which reads them where they lie."""
+    spec = ConvSpec.parse(text)
+    others = kernel(spec, "direct", threads=1).predicted(SHIPPED)
+    assert others < kernel(spec, "pointwise", threads=1).predicted(SHIPPED) < 3 * others

@@ -15,6 +15,7 @@ direct sum's (``algorithm.direct_error``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -37,6 +38,7 @@ EFFICIENCY = 0.9  # of peak inside tiles
 TILE_SECONDS = 8e-8  # what a tile costs beside its products: its first and its last lines
 SEGMENT_SECONDS = 2e-7  # one of segments: its sums are turned round, too
 PACKED = 9  # times that L2 takes a panel: it is written in short rows, pushes others out and is read again by the tiles
+CALL = 0.75  # of the overhead of a call
 EXPANDED = 5  # one that is written in whole lines
 SHOWN = 0.3  # of the time of the image and the output: the rest is hidden behind the products
 
@@ -61,6 +63,10 @@ def prepare(plan: Plan, weight: np.ndarray) -> Any:
 
 def workspace(plan: Plan) -> int:
     return depthwise.workspace(plan) if isinstance(plan, StencilPlan) else plan.scratch * plan.threads
+
+
+def quick(plan: Plan, state: Any, bias: Any) -> Callable[[Any, Any], bool] | None:
+    return depthwise.quick(plan, state, bias) if isinstance(plan, StencilPlan) else None
 
 
 def run(plan, x, state, bias, y, work, ticks=OFF):
@@ -95,7 +101,7 @@ def cost(plan: Plan, machine: Machine) -> float:
     packing /= machine.l2_bandwidth * plan.threads
     tiles = part.tile_count(plan) * seconds / plan.threads
     products = max(compute, filters) + min(compute, filters) / 2
-    return 1.5 * machine.call_overhead + products + packing + tiles + moved
+    return CALL * machine.call_overhead + products + packing + tiles + moved
 
 
 direct = Algorithm(
@@ -104,6 +110,7 @@ direct = Algorithm(
     plan=plan,
     prepare=prepare,
     workspace=workspace,
+    quick=quick,
     cost=cost,
     prepare_cost=prepare_cost,
     executed_flop=executed_flop,

@@ -40,6 +40,8 @@ GATHER, MULTIPLY = 1, 2  # phases
 EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
 SHORT_CALL = 0.12  # of the overhead of a call: nothing to carve, one kernel that looks at its arrays itself
+IMAGE_CALL = 0.4  # of it: arrays are looked at in Python
+COLUMNS_CALL, GATHERED_CALL = 1.4, 1.7  # of it: pixels are brought together first
 REREAD = 1.1  # the least by which ``channels`` takes longer than its work says if an image does not stay in L2
 TURN_CYCLES = 230  # to turn a square of vectors round, in multiply-adds of one vector
 LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
@@ -202,7 +204,9 @@ def quick(plan: Plan | StencilPlan, state: Any, bias: Any) -> Callable[[Any, Any
 
     One pixel takes less time than to look at the arrays here.
     """
-    if isinstance(plan, StencilPlan) or not plan.in_one_call:
+    if isinstance(plan, StencilPlan):
+        return depthwise.quick(plan, state, bias)
+    if not plan.in_one_call:
         return None
     form, offset = plan.form, plan.no_bias if bias is None else bias
     if not form.scratch:
@@ -309,7 +313,8 @@ def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
     if not form.scratch:
         return SHORT_CALL * machine.call_overhead + max(moved, compute)
-    return machine.call_overhead + compute + moved
+    call = COLUMNS_CALL if plan.columns else GATHERED_CALL if plan.gathered else IMAGE_CALL if plan.in_one_call else 1
+    return call * machine.call_overhead + compute + moved
 
 
 pointwise = Algorithm(
