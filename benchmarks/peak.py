@@ -1,8 +1,9 @@
 """The multiply-add peak by loops of their own, which no change of a kernel moves: from registers, and from L1.
 
 ``registers``  sums s += f · f: nothing but multiply-adds.
-``loading``    sums s += f · x with a vector x from L1 for every two of them, fewer than a matrix product loads. On a
-               core whose load ports a neighbour takes it slows down as the kernels do, where the other would not.
+``loading``    every second one is s += f · x with a vector x from L1, the operand of the multiply-add itself: fewer
+               loads than a matrix product has, and no instruction for them. On a core whose load ports a neighbour
+               takes it slows down as the kernels do, where the other would not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pairs import sample
 
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import aligned_empty
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, opaque, pointer
 
 CHAINS = 12  # independent sums: more than latency × ports of any core we know, and all fit 16 registers
 STEPS = 16  # loads go round over so many steps of CHAINS / 2 vectors: 6 KB
@@ -43,12 +44,14 @@ def _sums(typingctx, loads, times, factor, x):
         count.add_incoming(index(0), entry)
         sums = [builder.phi(kind) for _ in range(CHAINS)]
         at = builder.mul(builder.and_(count, index(STEPS - 1)), index(CHAINS // 2 * lanes))
+        here = opaque(builder, builder.gep(start, [at]))  # an indexed operand would be an instruction of its own
         after = []
         for i, total in enumerate(sums):
+            other = value
             if reads and i % 2 == 0:
-                address = builder.gep(start, [builder.add(at, index(i // 2 * lanes))])
+                address = builder.gep(here, [index(i // 2 * lanes)])
                 other = builder.load(builder.bitcast(address, kind.as_pointer()), align=VECTOR_BYTES)
-            after.append(vectors.fma(value, other if reads else value, total))
+            after.append(vectors.fma(value, other, total))
             total.add_incoming(ir.Constant(kind, [float(i)] * lanes), entry)
             total.add_incoming(after[-1], body)
         next_count = builder.add(count, index(1))
