@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
+import pytest
 
 import convbench.kernels
 from convbench.kernels import jit
@@ -42,6 +43,28 @@ print(sum(clear_line.stats.cache_hits.values()), sum(clear_line.stats.cache_miss
     assert written
     assert another_process(source, tmp_path) == "1 0"
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == written
+
+
+def _doubled(number: float) -> float:
+    return 2 * number
+
+
+def test_variants_compiled_at_once_are_not_mixed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both processes have read the empty index before either writes it, and their files are written last."""
+    monkeypatch.setattr(jit, "_CODE_DIR", tmp_path)
+    one, other, later = (njit(_doubled) for _ in range(3))
+    monkeypatch.setattr(other._cache._cache_file, "_load_index", dict)
+    file = one._cache._cache_file
+    write = file._save_data
+
+    def write_last(name: str, data: object) -> None:
+        assert other(2.25) == 4.5
+        write(name, data)
+
+    monkeypatch.setattr(file, "_save_data", write_last)
+    assert one(2) == 4
+    assert later(2.25) == 4.5
+    assert sum(later.stats.cache_hits.values()) == 1
 
 
 def test_the_users_cache_is_the_default(user_cache: Path) -> None:

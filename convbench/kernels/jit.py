@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numba
 from numba import config
@@ -62,9 +63,22 @@ def njit(function: Callable[..., Any], *types: Any, **options: Any) -> Any:
     theirs = config.CACHE_DIR
     config.CACHE_DIR = str(_CODE_DIR)
     try:
-        return numba.njit(types or None, **OPTIONS, **options)(function)
+        compiled = numba.njit(types or None, **OPTIONS, **options)(function)
     finally:
         config.CACHE_DIR = theirs
+    _name_apart(compiled)
+    return compiled
+
+
+def _name_apart(compiled: Any) -> None:
+    """Give every variant of a function a file of its own, whoever writes it.
+
+    Numba numbers them by the index it has read. Of two processes that compile different variants at once, both may take
+    the same number, and whoever reads the index later gets the code of the one under the key of the other.
+    """
+    file = compiled._cache._cache_file
+    stem = file._index_name.removesuffix(".nbi")
+    file._data_name = lambda number: f"{stem}.{uuid4().hex}.nbc"
 
 
 def inlined(function: Callable[..., Any]) -> Any:
