@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
@@ -66,3 +67,31 @@ class Pool:
 
 
 SHARED = Pool()  # for all kernels together
+
+
+def short_call(
+    inputs: tuple[int, ...],
+    outputs: tuple[int, ...],
+    nbytes: int,
+    run: Callable[[np.ndarray, np.ndarray, np.ndarray], None],
+) -> Callable[[np.ndarray, np.ndarray], bool]:
+    """call(x, y): run(x, y, work), all flat, and True; False for other shapes and arrays that do not own their memory.
+
+    What a small image costs is largely the way to its kernel. x and y have the right dtype; ``work`` has ``nbytes``.
+    """
+
+    def call(x: np.ndarray, y: np.ndarray) -> bool:
+        of, to = x.flags, y.flags
+        if x.shape != inputs or y.shape != outputs or x is y or not (of.owndata and to.owndata):
+            return False
+        if not (of.carray and to.carray):
+            return False
+        if not nbytes:
+            run(x.reshape(-1), y.reshape(-1), NOTHING)
+            return True
+        buffer = SHARED.borrow(nbytes)
+        run(x.reshape(-1), y.reshape(-1), buffer[:nbytes])
+        SHARED.give_back(buffer)
+        return True
+
+    return call

@@ -47,7 +47,7 @@ from convbench.kernels.window import (
 )
 from convbench.machine import SHIPPED, Machine
 from convbench.reductions import lift
-from convbench.scratch import NOTHING, SHARED
+from convbench.scratch import short_call
 from convbench.spec import ConvSpec
 
 EFFICIENCY, CHAINED, LOOPED = 0.75, 0.65, 0.7  # of peak in the taps of tiles: unrolled rows, chains, channels
@@ -159,29 +159,18 @@ def run(plan: Plan, x: Any, state: State, bias: Any, y: Any, work: Any, ticks: A
 
 
 def quick(plan: Plan, state: State, bias: Any) -> Callable[[Any, Any], bool] | None:
-    """What a small image costs is largely the way to the kernel: here it is short, for arrays that own their memory."""
+    """One kernel, where images are read in place or by channels, on one thread."""
     if plan.window is not None or plan.threads > 1:
         return None
-    shape, inputs, outputs, size = state.shape, plan.spec.input_shape, plan.spec.output_shape, workspace(plan)
+    shape, spec = state.shape, plan.spec
     tasks, weight, (form,), numbers = shape.tasks, state.weight, shape.taps, shape.numbers
     bias = shape.no_bias if bias is None else bias
     kernel = correlate_channels if plan.channels else correlate_planes
 
-    def call(x: np.ndarray, y: np.ndarray) -> bool:
-        of, to = x.flags, y.flags
-        if x.shape != inputs or y.shape != outputs or x is y or not (of.owndata and to.owndata):
-            return False
-        if not (of.carray and to.carray):
-            return False
-        if not size:
-            kernel(0, tasks, x.reshape(-1), weight, form, bias, y.reshape(-1), numbers, NOTHING)
-            return True
-        buffer = SHARED.borrow(size)
-        kernel(0, tasks, x.reshape(-1), weight, form, bias, y.reshape(-1), numbers, buffer[:size])
-        SHARED.give_back(buffer)
-        return True
+    def correlate(x: np.ndarray, y: np.ndarray, work: np.ndarray) -> None:
+        kernel(0, tasks, x, weight, form, bias, y, numbers, work)
 
-    return call
+    return short_call(spec.input_shape, spec.output_shape, workspace(plan), correlate)
 
 
 def tiles(plan: Plan) -> tuple[int, float]:

@@ -33,7 +33,7 @@ from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import OFF, tick
 from convbench.machine import Machine
 from convbench.reductions import lift
-from convbench.scratch import SHARED
+from convbench.scratch import short_call
 from convbench.spec import ConvSpec
 
 GATHER, MULTIPLY = 1, 2  # phases
@@ -200,10 +200,7 @@ def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
 
 
 def quick(plan: Plan | StencilPlan, state: Any, bias: Any) -> Callable[[Any, Any], bool] | None:
-    """What needs no gathering, on one thread: a short way to the kernel, for arrays that own their memory.
-
-    One pixel takes less time than to look at the arrays here.
-    """
+    """One kernel, where nothing is gathered, on one thread. One pixel takes less time than to look at its arrays."""
     if isinstance(plan, StencilPlan):
         return depthwise.quick(plan, state, bias)
     if not plan.in_one_call:
@@ -211,21 +208,12 @@ def quick(plan: Plan | StencilPlan, state: Any, bias: Any) -> Callable[[Any, Any
     form, offset = plan.form, plan.no_bias if bias is None else bias
     if not form.scratch:
         return one_pixel.bound(form.kernel, state, offset, form.sizes, plan.spec.ndim)
-    multiply, tasks, sizes, nbytes = form.kernel, form.tasks, form.sizes, workspace(plan)
-    inputs, outputs, dtype = plan.spec.input_shape, plan.spec.output_shape, plan.dtype
+    kernel, tasks, sizes, dtype, spec = form.kernel, form.tasks, form.sizes, plan.dtype, plan.spec
 
-    def call(x: np.ndarray, y: np.ndarray) -> bool:
-        of, to = x.flags, y.flags
-        if x.shape != inputs or y.shape != outputs or x is y or not (of.owndata and to.owndata):
-            return False
-        if not (of.carray and to.carray):
-            return False
-        work = SHARED.borrow(nbytes)
-        multiply(0, tasks, x.reshape(-1), state, offset, y.reshape(-1), sizes, work[:nbytes].view(dtype))
-        SHARED.give_back(work)
-        return True
+    def multiply_flat(x: np.ndarray, y: np.ndarray, work: np.ndarray) -> None:
+        kernel(0, tasks, x, state, offset, y, sizes, work.view(dtype))
 
-    return call
+    return short_call(spec.input_shape, spec.output_shape, workspace(plan), multiply_flat)
 
 
 def workspace(plan: Plan | StencilPlan) -> int:
