@@ -29,7 +29,7 @@ RATE = 1e11  # flop/s, roughly: sizes a sample
 
 @intrinsic(prefer_literal=True)
 def _sums(typingctx, loads, times, factor, x):
-    """CHAINS vectors of sums, ``times`` passes of STEPS multiply-adds each; with ``loads`` half of their factors are x's."""
+    """CHAINS vectors of sums, ``times`` passes of STEPS multiply-adds each; with ``loads`` half of them by x."""
     reads = bool(loads.literal_value)
 
     def codegen(context, builder, sig, args):
