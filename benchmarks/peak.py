@@ -22,7 +22,7 @@ from convbench.kernels.layout import aligned_empty
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, opaque, pointer
 
 CHAINS = 12  # independent sums: more than latency × ports of any core we know, and all fit 16 registers
-STEPS = 16  # of CHAINS multiply-adds a pass, for what counts passes takes a place of one: 6 KB at 64 bytes
+STEPS = 16  # of CHAINS multiply-adds a pass: counting passes takes places of some. They load 6 KB of 64-byte vectors
 SECONDS = 5e-4
 RATE = 1e11  # flop/s, roughly: sizes a sample
 

@@ -55,7 +55,7 @@ def test_ties_are_named_and_the_margin_is_to_the_first_that_is_not_tied() -> Non
 
 def test_few_peers_are_named_beside_the_speed_up_over_them() -> None:
     frame = contest(FIRST | {"algorithm": "direct"}, {"algorithm": "scipy_oaconvolve", "peer": True, "best_ratio": 4.0})
-    assert "4.00× as fast as the only peer, `scipy_oaconvolve` (n = 1)" in " ".join(
+    assert "4.00× as fast as the best peer, `scipy_oaconvolve`, (n = 1)" in " ".join(
         findings.answer(frame, winner_table(frame))
     )
 

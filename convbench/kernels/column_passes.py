@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convbench.kernels.fft import Complex
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat, repeat_any
 
 RADIX = 8  # rows of a pass
 TOGETHER = 4 if VECTOR_BYTES == 64 else 2  # vectors of a sum in registers: 4·4 accumulators, 4 weights and pixels
@@ -96,32 +96,14 @@ def correlate_row(typingctx, t, re, im, w, w_start, pairs, blocks, singles, x, s
 
         count = together.literal_value
         end = builder.mul(args[6], index(count * v.lanes))
-        carried = optional(builder, args[6], [v.zero] * 4, outputs(index(0), count))
-        carried = optional(builder, args[7], carried, outputs(end, 1))
+        carried = repeat_any(builder, args[6], [v.zero] * 4, outputs(index(0), count))
+        carried = repeat_any(builder, args[7], carried, outputs(end, 1))
         last = paired(carried)
         end = builder.add(end, builder.mul(args[7], index(v.lanes)))
         store([*last, *last], planes, builder.sub(end, index(v.lanes)))
         return context.get_dummy_value()
 
     return signature, codegen
-
-
-def optional(builder, count, carried, body):
-    """``repeat`` for count ≥ 0."""
-    before, some, done = builder.block, builder.append_basic_block("some"), builder.append_basic_block("some.done")
-    builder.cbranch(builder.icmp_signed(">", count, index(0)), some, done)
-    builder.position_at_end(some)
-    updated = repeat(builder, count, carried, body)
-    after = builder.block
-    builder.branch(done)
-    builder.position_at_end(done)
-    values = []
-    for new, old in zip(updated, carried, strict=True):
-        value = builder.phi(new.type)
-        value.add_incoming(old, before)
-        value.add_incoming(new, after)
-        values.append(value)
-    return values
 
 
 @intrinsic

@@ -22,7 +22,7 @@ from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up
 from convbench.kernels.lines import clear_line
 from convbench.kernels.plane_forms import apart as rows_apart
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat, repeat_any
 from convbench.kernels.transpose import apart, transposed
 from convbench.spec import ConvSpec
 
@@ -226,22 +226,7 @@ def _tile(typingctx, form, pixels, start, down, along, w, w_start, w_down, behin
                 sums = repeat(builder, columns_, carried, tap)[2:]
                 return [builder.gep(of, [down_]), builder.gep(weight, [w_down_]), *sums]
 
-            before, some, done = (
-                builder.block,
-                builder.append_basic_block("rows"),
-                builder.append_basic_block("no.more"),
-            )
-            builder.cbranch(builder.icmp_signed(">", count, index(0)), some, done)
-            builder.position_at_end(some)
-            added = repeat(builder, count, carried, row)
-            after = builder.block
-            builder.branch(done)
-            builder.position_at_end(done)
-            joined = [builder.phi(value.type) for value in carried]
-            for phi, old, new in zip(joined, carried, added, strict=True):
-                phi.add_incoming(old, before)
-                phi.add_incoming(new, after)
-            return joined
+            return repeat_any(builder, count, carried, row)
 
         carried = [pointer(context, builder, array, args[i], args[i + 1]) for array, i in ((pixels, 1), (w, 5))]
         carried += [first] * (high * wide)

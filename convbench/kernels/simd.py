@@ -69,6 +69,29 @@ def repeat(
     return updated
 
 
+def repeat_any(
+    builder: ir.IRBuilder,
+    count: ir.Value,
+    carried: Sequence[ir.Value],
+    body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
+) -> Sequence[ir.Value]:
+    """:func:`repeat` for count ≥ 0."""
+    before, some, done = builder.block, builder.append_basic_block("some"), builder.append_basic_block("some.done")
+    builder.cbranch(builder.icmp_signed(">", count, index(0)), some, done)
+    builder.position_at_end(some)
+    updated = repeat(builder, count, carried, body)
+    after = builder.block
+    builder.branch(done)
+    builder.position_at_end(done)
+    values = []
+    for new, old in zip(updated, carried, strict=True):
+        value = builder.phi(new.type)
+        value.add_incoming(old, before)
+        value.add_incoming(new, after)
+        values.append(value)
+    return values
+
+
 class Vectors:
     """Operations on one vector of ``lanes`` elements; addresses are (pointer to an element, index of an element)."""
 

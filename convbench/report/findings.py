@@ -90,11 +90,9 @@ def _ranking(winners: pd.DataFrame) -> str:
 
 
 def _peers(winners: pd.DataFrame) -> str:
-    """Who the best peer was: their names where these are few, so that nobody takes SciPy for a framework."""
+    """The best peer: by name where few of them ever were, so that nobody takes SciPy for a framework."""
     names = [f"`{name}`" for name in sorted(set(winners["best_peer"]) - {""})]
-    if len(names) > FEW:
-        return f"the best of {len(names)} peers"
-    return f"the best peer, {' or '.join(names)}" if len(names) > 1 else f"the only peer, {names[0]}"
+    return f"{AGAINST['peer']}, {' or '.join(names)}," if len(names) <= FEW else AGAINST["peer"]
 
 
 def _gains(winners: pd.DataFrame) -> str | None:
