@@ -166,6 +166,21 @@ def test_numpy_memory_is_seen_to_the_byte_and_an_output_is_not_counted() -> None
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident peaks are told by Linux")
+def test_memory_that_was_asked_to_be_huge_counts_by_its_small_pages() -> None:
+    import mmap
+
+    with mmap.mmap(-1, 64 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as huge:
+        huge.madvise(mmap.MADV_HUGEPAGE)
+
+        def touch() -> None:
+            for page in range(0, len(huge), 4 << 20):
+                huge[page] = 1
+
+        facts = allocated(touch)
+    assert int(facts.get("resident_bytes", 0)) < RESOLUTION  # of sixteen pages; huge ones are 32 MB
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident peaks are told by Linux")
 def test_memory_that_python_knows_nothing_of_shows_as_resident() -> None:
     import ctypes
 

@@ -2,8 +2,9 @@
 
 ``tracemalloc`` sees Python's and NumPy's own memory to the byte. What BLAS, pocketfft and oneDNN allocate shows in the
 peak of resident memory only: Linux forgets an earlier peak when told to (``/proc/self/clear_refs``), and glibc gives
-its free pages back first, so that a call has to touch whatever it takes. The kernel counts resident pages in batches,
-so less than ``RESOLUTION`` means little.
+its free pages back first, so that a call has to touch whatever it takes, and no huge pages are taken meanwhile: one
+touched byte would count as 2 MB of memory that NumPy once asked to be huge. The kernel counts resident pages in
+batches, so less than ``RESOLUTION`` means little.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import ctypes
 import re
 import tracemalloc
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convbench.bench.environment import Facts
@@ -20,6 +21,7 @@ from convbench.bench.environment import Facts
 RESOLUTION = 1 << 20
 PROCESS = Path("/proc/self")
 FORGET_PEAK = "5"
+SET_HUGE_PAGES_OFF, GET_HUGE_PAGES_OFF = 41, 42  # of prctl(2)
 
 
 def allocated(call: Callable[[], object], output_bytes: int = 0) -> Facts:
@@ -29,11 +31,12 @@ def allocated(call: Callable[[], object], output_bytes: int = 0) -> Facts:
     """
     tracemalloc.start()
     try:
-        resident = _before()
-        tracemalloc.reset_peak()
-        start = tracemalloc.get_traced_memory()[0]
-        result = call()
-        traced = tracemalloc.get_traced_memory()[1] - start
+        with _small_pages():
+            resident = _before()
+            tracemalloc.reset_peak()
+            start = tracemalloc.get_traced_memory()[0]
+            result = call()
+            traced = tracemalloc.get_traced_memory()[1] - start
     finally:
         tracemalloc.stop()
     found: Facts = {"traced_bytes": max(0, traced - output_bytes)}
@@ -41,6 +44,22 @@ def allocated(call: Callable[[], object], output_bytes: int = 0) -> Facts:
         found["resident_bytes"] = max(0, _status("VmHWM") - resident - output_bytes)
     del result
     return found
+
+
+@contextmanager
+def _small_pages() -> Iterator[None]:
+    """Without huge pages, where the system can; as it was, afterwards."""
+    try:
+        control = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        yield
+        return
+    off = control(GET_HUGE_PAGES_OFF, 0, 0, 0, 0)
+    control(SET_HUGE_PAGES_OFF, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        control(SET_HUGE_PAGES_OFF, max(0, off), 0, 0, 0)
 
 
 def _before() -> int:
