@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -182,8 +183,8 @@ class Layer:
             try:
                 if type(y) is np.ndarray and y.dtype is kernel._dtype and quick(input, y):
                     return y
-            except Exception:  # Numba's, of several kinds: it has no code for such arguments, which may be right
-                self._quick = None  # for it took long to say so
+            except Exception:  # Numba's, of several kinds: it has no code for such arguments, and took long to say so
+                self._quick = _after_a_look(quick, kernel._input_shape, kernel._output_shape)
         x = operand(input, kernel._input_shape, kernel._dtype, "input", kernel.spec)
         y = np.empty(kernel._output_shape, kernel._dtype) if out is None else kernel._output(out, input)
         if y.size:
@@ -223,6 +224,18 @@ class Layer:
                 kernel._run_marked(x, self.state, self.bias, y, ticks)
             _delivered(y, out)
             tick(ticks, CALL)
+
+
+def _after_a_look(
+    quick: Callable[[Any, Any], bool], inputs: tuple[int, ...], outputs: tuple[int, ...]
+) -> Callable[[Any, Any], bool]:
+    """``quick`` of a layer that was once given arrays for which it has no code: read-only ones, for example."""
+
+    def call(x: np.ndarray, y: np.ndarray) -> bool:
+        fit = x.shape == inputs and y.shape == outputs and x.flags.carray and y.flags.carray
+        return fit and quick(x, y)
+
+    return call
 
 
 def _delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:

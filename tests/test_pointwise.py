@@ -210,6 +210,12 @@ def test_a_layer_of_one_pixel(text: str, dtype: str) -> None:
         assert layer._quick is not None
         for alike in (read_only, np.repeat(x, 2, axis=1)[:, ::2], x):
             assert np.array_equal(layer(alike), want)
+        untouched = np.full_like(want, np.nan)
+        assert not layer._quick(read_only, untouched)  # without an exception, now that one came
+        assert not layer._quick(x[..., 0], untouched)
+        assert np.isnan(untouched).all()
+        assert layer._quick(x, untouched)
+        assert np.array_equal(untouched, want)
 
 
 @pytest.mark.parametrize("text", ["ic40ih9oc24oh9kh1", "g2ic26ih7oc66oh7kh1"])
