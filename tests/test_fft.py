@@ -214,18 +214,18 @@ FORMS = {
 def test_every_form_and_tile_is_right(spec: ConvSpec, dtype: str) -> None:
     """Not only the one that ``plan`` takes; in several blocks, and on two threads for every other one."""
     spec = spec.replace(dtype=dtype)
-    tried = dict.fromkeys(fft_tiled.FORMS, 0)
+    tried = {form.name: 0 for form in fft_tiled.FORMS}
     for form, tiling in fft_tiled.candidates(spec):
         if tiling.rows * tiling.cols <= 4096:
-            block = max(1, fft_tiled.FORMS[form].units(tiling) // 3)
+            block = max(1, form.kernels.units(tiling) // 3)
 
             def plan(spec, threads, limit, form=form, tiling=tiling, block=block):
                 return fft_tiled.Plan(spec, threads, form, tiling, block)
 
             forced = replace(fft_tiled.fft_tiled, plan=plan)
-            verdict = check(forced, spec, threads=1 + tried[form] % 2)
-            assert verdict.ok, f"{form} {tiling.rows} × {tiling.cols}: {verdict}"
-            tried[form] += 1
+            verdict = check(forced, spec, threads=1 + tried[form.name] % 2)
+            assert verdict.ok, f"{form.name} {tiling.rows} × {tiling.cols}: {verdict}"
+            tried[form.name] += 1
     assert min(tried["lanes"], tried["planes"]) > 2, tried
     assert (tried["columns"] > 2) == (spec.C == spec.K == spec.G and spec.filter[0] > 1 and spec.ndim > 1), tried
 
@@ -235,7 +235,7 @@ def test_every_form_and_tile_is_right(spec: ConvSpec, dtype: str) -> None:
 def test_long_lines_take_the_four_step_tile(dtype: str, length: int) -> None:
     spec = ConvSpec((1, 1, length // 2 + 200), (2, 1, length // 2), dtype=dtype)
     chosen = fft_tiled.plan(spec, 1, None)
-    assert (chosen.form, chosen.tiling.line) == ("planes", True)
+    assert (chosen.form.name, chosen.tiling.line) == ("planes", True)
     assert chosen.tiling.rows * chosen.tiling.cols == length
     verdict = check(fft_tiled.fft_tiled, spec)
     assert verdict.ok, verdict
