@@ -178,12 +178,20 @@ def _of_rank(
     """``conv`` for one number of dimensions, with name, text and signature of its own."""
 
     def of_rank(*args: Given.args, **kwargs: Given.kwargs) -> np.ndarray:
-        return conv(ndim, *args, **kwargs)
+        try:
+            return conv(ndim, *args, **kwargs)
+        except TypeError:
+            try:
+                taken.bind(*args, **kwargs)
+            except TypeError as unfit:
+                raise TypeError(f"conv{ndim}d() {unfit}; it takes {', '.join(taken.parameters)}") from None
+            raise
 
     whole = signature(conv)
+    taken = whole.replace(parameters=[*whole.parameters.values()][1:])
     of_rank.__name__ = of_rank.__qualname__ = f"conv{ndim}d"
     of_rank.__doc__ = _DOC.format(ndim=ndim, image=image, filter=filter, output=output)
-    vars(of_rank)["__signature__"] = whole.replace(parameters=[*whole.parameters.values()][1:])
+    vars(of_rank)["__signature__"] = taken
     return of_rank
 
 

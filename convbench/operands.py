@@ -73,8 +73,8 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def unmasked(array: Any, what: str) -> None:
-    """SpecError for a masked array."""
-    if isinstance(array, np.ma.MaskedArray):
+    """SpecError for a masked array, or a list with one in it."""
+    if _masked(array):
         raise SpecError(f"{what} is a masked array, whose mask would be lost; .filled() gives an array without one")
 
 
@@ -92,3 +92,7 @@ def _check(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
         return
     if any(stride == 0 and size > 1 for stride, size in zip(out.strides, out.shape, strict=True)):
         raise SpecError(f"out has strides {out.strides}; elements must not share memory")
+
+
+def _masked(value: Any) -> bool:
+    return any(map(_masked, value)) if isinstance(value, list | tuple) else isinstance(value, np.ma.MaskedArray)

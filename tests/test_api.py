@@ -141,6 +141,17 @@ def test_every_rank_has_name_text_and_signature_of_its_own(conv, output):
     assert names[-1] == "out"
 
 
+@pytest.mark.parametrize(("ndim", "conv"), [(1, cb.conv1d), (2, cb.conv2d), (3, cb.conv3d)])
+def test_arguments_that_do_not_fit_are_answered_in_the_name_that_was_called(ndim: int, conv: Any) -> None:
+    x, w = np.zeros((1, 2, *[5] * ndim), np.float32), np.zeros((3, 2, *[3] * ndim), np.float32)
+    with pytest.raises(
+        TypeError, match=rf"^conv{ndim}d\(\) .*unexpected keyword argument 'pading'; it takes .*padding"
+    ):
+        conv(x, w, pading=1)
+    with pytest.raises(TypeError, match=rf"^conv{ndim}d\(\) missing a required argument: 'weight'"):
+        conv(x)
+
+
 @pytest.mark.parametrize("geometry", [{"stride": 2**40}, {"stride": 10**6, "dilation": 10**6 - 1, "padding": 10**6}])
 def test_steps_beyond_any_image_are_planned_at_once(geometry: dict[str, int]) -> None:
     x, w = np.ones((1, 4, 6, 6), np.float32), np.ones((8, 4, 3, 3), np.float32)

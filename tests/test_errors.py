@@ -23,6 +23,7 @@ OPERANDS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "input half": ({"input": x.astype(np.float16)}, DTypeError, r"input has dtype float16; .*float32"),
     "input big endian": ({"input": x.astype(">f4")}, DTypeError, r"input has dtype >f4; .*float32"),
     "input masked": ({"input": np.ma.array(x, mask=x > 0)}, SpecError, r"input is a masked array.*filled"),
+    "input masked inside a list": ({"input": [np.ma.array(x[0], mask=x[0] > 0)]}, SpecError, r"is a masked.*filled"),
     "out masked": ({"out": np.ma.array(Y)}, SpecError, r"out is a masked array.*filled"),
     "weight None": ({"weight": None}, SpecError, r"weight is None; it must be an array"),
     "weight integer": ({"weight": w.astype(int)}, DTypeError, r"weight has dtype int64; .*float32"),
