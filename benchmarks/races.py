@@ -2,7 +2,9 @@
 
 In every round all contenders run once, in random order, each sample after an untimed call of its own (warm) or after
 its memory was put out of the caches (cold), and the multiply-add probe runs among them. What is compared is compared
-within rounds. A contender that one call shows to be far behind the best of its side is not raced.
+within rounds. With several threads every sample waits until those of the one before sleep: torch's spin for 4 to 8 ms
+when a call has ended, on the core that the next one needs. A contender that one call shows to be far behind the best of
+its side is not raced.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pairs import sample
 from peak import Loop, loading
 
 from convbench.bench.stats import Interval, median_interval
+from convbench.bench.worker import LINGER
 from convbench.kernels.blas import blas_threads
 from convbench.kernels.evict import Range, cannot_evict, evict
 
@@ -102,7 +105,8 @@ def run(
             firsts = {c.name: first_time(c.call) for c in contenders}
             fastest = min((firsts[c.name] for c in contenders if not c.algorithm), default=0.0)
             raced = [c for c in contenders if c.algorithm or c.kept or firsts[c.name] <= FAR * fastest]
-            return _rounds(raced, firsts, probe, flop / threads, rounds, cold, budget)
+            rest = LINGER if threads > 1 else 0.0
+            return _rounds(raced, firsts, probe, flop / threads, rounds, cold, budget, rest)
     finally:
         gc.enable()
 
@@ -115,6 +119,7 @@ def _rounds(
     rounds: int,
     cold: bool,
     budget: float,
+    rest: float,
 ) -> Race:
     repeats = {c.name: 1 if cold else max(1, round(SAMPLE / firsts[c.name])) for c in raced}
     cost = sum(firsts[c.name] * (repeats[c.name] + 1) for c in raced)
@@ -129,6 +134,8 @@ def _rounds(
             if contender is None:
                 peak.append(probe.rate())
                 continue
+            if rest:
+                time.sleep(rest)
             if cold:
                 evict(contender.memory())
             elif firsts[contender.name] < LONG:

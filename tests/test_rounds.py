@@ -138,6 +138,29 @@ def test_rounds_stop_when_the_time_is_over_but_not_before_the_least(clock: FakeC
     assert clock.now - start < 2.2
 
 
+def test_the_next_one_waits_until_the_threads_of_the_one_before_sleep(clock: FakeClock) -> None:
+    """A pool that spins takes the core of whoever runs within ``linger`` after it."""
+    spins_until, found = 0.0, []
+
+    def spinning() -> None:
+        nonlocal spins_until
+        clock.now += 1e-3
+        spins_until = clock.now + 5e-3
+
+    def disturbed() -> None:
+        clock.now += 2e-3 if clock.now < spins_until else 1e-3
+
+    racers = [Racer("torch", spinning, 1e-3, 1, linger=1e-2), Racer("ours", disturbed, 1e-3, 1)]
+    for pause in (lambda seconds: setattr(clock, "now", clock.now + seconds), lambda seconds: None):
+        events: list[Event] = []
+        probes = dict.fromkeys(("fma", "stream"), clock.spend(0))
+        race(racers, probes, 1.0, clock, Random(0), events.append, NEVER, pause)
+        found.append(samples(events, "ours"))
+    assert found[0] == pytest.approx([1e-3] * len(found[0]))
+    assert max(found[1]) == pytest.approx(2e-3)
+    assert racers[0].round_seconds == pytest.approx(1.2e-2)
+
+
 def test_a_clearly_beaten_contender_stops_after_the_least_rounds(clock: FakeClock) -> None:
     events = run_race(clock, [racer(clock, n, s) for n, s in (("a", 1e-3), ("b", 1.1e-3), ("c", 2e-3))], 100)
     assert [len(samples(events, name)) for name in "abc"] == [MOST_ROUNDS, MOST_ROUNDS, LEAST_ROUNDS]

@@ -95,6 +95,15 @@ def test_what_is_compiled_late_takes_nobodys_time(clock: FakeClock) -> None:
     assert racers == ["a", "b"]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_threads_of_rivals_linger(clock: FakeClock, threads: int) -> None:
+    job = Job("mb1ic1ih4oc1kh1", "dense", (), 10.0, threads=threads)
+    answer: Any = SimpleNamespace(operands=(np.ones(3), np.ones(1), np.ones(1)))
+    planned: Any = [FakeContender(clock, "ours", 1e-3), FakeContender(clock, "torch", 2e-3, peer=True)]
+    racers = Trials(job, answer, clock, lambda event: None).select(planned)
+    assert [racer.linger > 0 for racer in racers] == [False, threads > 1]
+
+
 def test_the_right_and_the_fast_race(clock: FakeClock) -> None:
     contenders = [FakeContender(clock, "a", 1e-3), FakeContender(clock, "b", 5e-3, weak=True)]
     racers, cells = trials(clock, contenders)

@@ -3,7 +3,8 @@
 A sample lasts at least ``LEAST_SAMPLE``, so fast contenders are called in a loop. With hot caches an untimed call
 precedes every sample shorter than ``LONG_CALL``: the others, and the bandwidth probe, have pushed its data out of the
 caches. With cold ones an untimed call precedes every sample, each call is timed alone, and before it the contender's
-memory is put out of the caches. Time comes from the ``clock`` given, so tests need none.
+memory is put out of the caches. After a contender whose threads ``linger`` the round waits until they sleep: they would
+take the next one's core. Time comes from the ``clock`` given, so tests need none.
 
 There are rounds until the ratios of all contenders that are not beaten are known to ± ``NARROW``, by the statistics of
 the report, or the time is over. That rule looks at widths, never at who is ahead: equal contenders stay tied
@@ -12,6 +13,7 @@ the report, or the time is over. That rule looks at widths, never at who is ahea
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -41,7 +43,8 @@ Chill = Callable[[object], None]
 class Racer:
     """A contender in the race: ``seconds`` per call as calibrated, and ``loops`` calls a sample.
 
-    ``chill``, if caches are to be cold, takes ``chill_seconds``.
+    ``chill``, if caches are to be cold, takes ``chill_seconds``. ``linger``: seconds for which its threads go on
+    spinning when a call has ended.
     """
 
     name: str
@@ -50,12 +53,13 @@ class Racer:
     loops: int
     chill: Chill | None = None
     chill_seconds: float = 0.0
+    linger: float = 0.0
 
     @property
     def round_seconds(self) -> float:
-        """What one round costs: the sample and the call that warms the caches."""
+        """What one round costs: the sample, the call that warms the caches, and what it leaves behind."""
         untimed = self.seconds < LONG_CALL or self.chill is not None
-        return self.seconds * (self.loops + untimed) + self.chill_seconds * self.loops
+        return self.seconds * (self.loops + untimed) + self.chill_seconds * self.loops + self.linger
 
 
 def calibrated(name: str, call: Callable[[], object], clock: Clock, chill: Chill | None = None) -> Racer:
@@ -137,6 +141,7 @@ def race(
     rng: Random,
     emit: Emit,
     narrow: float = NARROW,
+    pause: Callable[[float], object] = time.sleep,
 ) -> None:
     """Run rounds until the ratios are known to ± ``narrow``, or ``seconds`` are over; samples go out through ``emit``.
 
@@ -157,6 +162,8 @@ def race(
             emit({"event": "begin", "algorithm": racer.name, "stage": f"round {i}"})
             readings.append(timed(probes["fma"], 1, clock))
             seconds_per_call = sample(racer, clock)
+            if racer.linger:
+                pause(racer.linger)
             taken[racer.name].append(seconds_per_call)
             emit(
                 {

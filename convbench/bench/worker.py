@@ -32,6 +32,7 @@ from convbench.verify import Truth, truth
 HOPELESS = 20.0  # times the best
 HOPELESS_SHARE = 0.3  # of the job's seconds, for calls that are made once
 ROUNDS_SHARE = 0.3  # of the job's seconds at least: preparations and first calls leave this much for the rounds
+LINGER = 1e-2  # seconds: OpenMP's threads, torch's for one, spin for 4 to 8 ms when a parallel region has ended
 RECHECK = 0.1  # of the job's seconds: longer first calls are not repeated to calibrate
 
 
@@ -100,6 +101,7 @@ class Trials:
     def __init__(self, job: Job, answer: Truth, clock: Clock, emit: Emit, layout: str = "NCHW") -> None:
         self._share = job.seconds
         self._cache = job.cache
+        self._threads = job.threads
         self._answer = answer
         self._clock = clock
         self._emit = emit
@@ -174,6 +176,7 @@ class Trials:
             name, call, chill = contender.name, contender.call, contender.chill(self._cache)
             lasting = first > RECHECK * self._share
             racer = Racer(name, call, first, 1, chill) if lasting else calibrated(name, call, self._clock, chill)
+            racer.linger = LINGER if contender.peer and self._threads > 1 else 0.0
             self._best = min(self._best, racer.seconds)
             self._entered.append((racer, contender, "weak test" if verdict.weak else "ok"))
 
