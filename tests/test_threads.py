@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,36 @@ def test_an_interpreter_that_starts_no_more_threads_does_the_rest_itself(
     seen = np.zeros(100, np.int64)
     parallel(_count, 100, 4, seen)
     np.testing.assert_array_equal(seen, 1)
+
+
+def test_a_thread_that_gets_no_core_holds_nobody_up() -> None:
+    """The calling thread takes the shares that the others have not begun."""
+    parallel(_count, 2, 2, np.zeros(2, np.int64))
+    free = threading.Event()
+    busy = [threads._pool.submit(free.wait, 60) for _ in range(threads._pool._max_workers)]
+    try:
+        seen = np.zeros(100, np.int64)
+        parallel(_count, 100, 4, seen)
+        np.testing.assert_array_equal(seen, 1)
+        assert not any(future.done() for future in busy)
+    finally:
+        free.set()
+
+
+def test_an_error_waits_for_the_other_threads() -> None:
+    """Their scratch is lent to somebody else next."""
+    begun, ended = threading.Event(), []
+
+    def fail(begin: int, end: int) -> None:
+        if begin == 0:
+            assert begun.wait(60)
+            raise ZeroDivisionError
+        begun.set()
+        ended.append(sum(range(10**6)))
+
+    with pytest.raises(ZeroDivisionError):
+        parallel(fail, 4, 2)
+    assert len(ended) == 1
 
 
 def test_one_thread_nests() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numba
@@ -61,7 +62,8 @@ def allowed(threads: int) -> int:
 def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, private: Any = None) -> None:
     """Call ``kernel(begin, end, *args)`` so that every task in ``range(tasks)`` is run exactly once.
 
-    ``private[t]``, if given, is passed as the last argument of thread t: its scratch. The calling thread works too.
+    ``private[t]``, if given, is passed as the last argument of thread t: its scratch. The calling thread works too, and
+    takes what no other has begun when its own share is done: a thread that waits for a busy core holds nobody up.
     """
     global _pool
     threads = min(threads, tasks)
@@ -71,18 +73,23 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
         else:
             kernel(0, tasks, *args, private[0])
         return
-    scratch = [() for _ in range(threads)] if private is None else [(private[t],) for t in range(threads)]
     if _pool is None:
         _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="convbench")
-    bounds = [tasks * t // threads for t in range(threads + 1)]
-    futures = []
+
+    def share(t: int) -> None:
+        scratch = () if private is None else (private[t],)
+        kernel(tasks * t // threads, tasks * (t + 1) // threads, *args, *scratch)
+
+    futures: list[Future[None]] = []
     try:
+        with suppress(RuntimeError):  # the interpreter is about to end and starts no more threads
+            for t in range(1, threads):
+                futures.append(_pool.submit(share, t))
+        share(0)
         for t in range(1, threads):
-            futures.append(_pool.submit(kernel, bounds[t], bounds[t + 1], *args, *scratch[t]))
-    except RuntimeError:  # the interpreter is about to end and starts no more threads: the rest is done here
-        kernel(bounds[len(futures) + 1], tasks, *args, *scratch[0])
-    try:
-        kernel(bounds[0], bounds[1], *args, *scratch[0])
+            if t > len(futures) or futures[t - 1].cancel():
+                share(t)
     finally:
         for future in futures:
-            future.result()
+            if not future.cancel():
+                future.result()
