@@ -32,11 +32,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from convbench.kernels.jit import inlined
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, opaque, pointer, repeat
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, opaque, pointer, repeat, repeat_together
 
 VECTORS = 2  # vectors of output channels a tile
 TILE_ROWS = 14 if VECTOR_BYTES == 64 else 6  # 14·2 accumulators fill 32 registers, 6·2 fill 16
 FOLDS = VECTOR_BYTES == 64  # instructions multiply by a broadcast element of memory
+TERMS = 1 if FOLDS else 2  # a pass of the loop: where no broadcast is folded, what counts takes places of products
 PAIR = 2  # register tiles have a multiple of it: an odd row costs a broadcast twice, not a tile of its own
 
 
@@ -56,13 +57,14 @@ def products(
     panel: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
     last_row: ir.Value | None = None,
     folds: bool = FOLDS,
+    together: int = 1,
 ) -> tuple[Sequence[ir.Value], Sequence[ir.Value]]:
     """Emit sums[m·V + v] += Σ_{j < terms} A_j[m] · B_j[v], terms ≥ 1; gives the walks' ends and the sums.
 
     A_j lies where the first of ``walks`` is at term j, one element a row; ``last_row`` is where the last row's lies, if
     not behind the others. ``panel(j, pointers)`` emits the V vectors B_j, and whatever else is done once a term.
     folds: every second row is multiplied straight from memory, V loads and no broadcast: an instruction less, which
-    pays unless the loads are what the loop waits for.
+    pays unless the loads are what the loop waits for. together: terms a pass of the loop; the rest goes one by one.
     """
     builder, count = vectors.builder, len(walks)
 
@@ -82,7 +84,7 @@ def products(
             updated += [vectors.fma(*operands) for operands in row]
         return [builder.gep(at, [step]) for at, (_, step) in zip(pointers, walks, strict=True)] + updated
 
-    ended = repeat(builder, terms, [*(start for start, _ in walks), *sums], term)
+    ended = repeat_together(builder, terms, [*(start for start, _ in walks), *sums], term, together)
     return ended[:count], ended[count:]
 
 
@@ -127,7 +129,7 @@ def _tile(
                     (builder.gep(b_first, [offset(9, i)]), index(NR)),
                     *((at, args[16]) for at in carried[: len(fetched)]),
                 ]
-                ends, sums = products(vectors, carried[len(fetched) :], args[1], walks, panel, last_row)
+                ends, sums = products(vectors, carried[len(fetched) :], args[1], walks, panel, last_row, together=TERMS)
                 return [*ends[2:], *sums]
 
             zeros = [ir.Constant(vectors.type, [0.0] * vectors.lanes)] * (height * VECTORS)

@@ -92,6 +92,28 @@ def repeat_any(
     return values
 
 
+def repeat_together(
+    builder: ir.IRBuilder,
+    count: ir.Value,
+    carried: Sequence[ir.Value],
+    body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
+    together: int,
+) -> Sequence[ir.Value]:
+    """:func:`repeat` that counts once for ``together`` turns; the rest goes one by one."""
+    if together == 1:
+        return repeat(builder, count, carried, body)
+
+    def some(i: ir.Value, carried: Sequence[ir.Value]) -> Sequence[ir.Value]:
+        for k in range(together):
+            carried = body(builder.add(builder.mul(i, index(together)), index(k)), carried)
+        return carried
+
+    rest = builder.urem(count, index(together))
+    first = builder.sub(count, rest)
+    carried = repeat_any(builder, builder.udiv(count, index(together)), carried, some)
+    return repeat_any(builder, rest, carried, lambda i, carried: body(builder.add(first, i), carried))
+
+
 class Vectors:
     """Operations on one vector of ``lanes`` elements; addresses are (pointer to an element, index of an element)."""
 
