@@ -97,13 +97,13 @@ class Share:
 
 
 def measured(dtype: str, floor: float, rounds: int) -> Iterator[Share]:
-    """Every block against both peaks, round by round."""
+    """Every block against both peaks, round by round: the means of what they reach before it and after it."""
     peaks = loading(dtype), registers(dtype)
     for block in blocks(dtype, floor):
-        loops = *peaks, block.loop
+        loops = *peaks, block.loop, *peaks
         for loop in loops:
             loop.rate()
-        rates = [[loop.rate() for loop in loops] for _ in range(rounds)]
-        of_loading, of_registers = (median_interval([rate[2] / rate[i] for rate in rates]) for i in range(2))
-        reached = (float(np.median([rate[i] for rate in rates])) for i in range(2))
-        yield Share(block, of_loading, of_registers, *reached)
+        rates = np.array([[loop.rate() for loop in loops] for _ in range(rounds)])
+        beside = (rates[:, :2] + rates[:, 3:]) / 2
+        of_loading, of_registers = (median_interval(list(rates[:, 2] / beside[:, i])) for i in range(2))
+        yield Share(block, of_loading, of_registers, *map(float, np.median(beside, axis=0)))
