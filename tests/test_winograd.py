@@ -119,6 +119,7 @@ def test_points_beat_their_neighbours():
     chosen = rms_error(cook_toom(4, 3))
     assert chosen < 0.6 * rms_error(cook_toom(4, 3, pairs(1, 2)))
     assert chosen < 1.05 * rms_error(cook_toom(4, 3, pairs("70/99", "99/70")))
+    assert rms_error(cook_toom(3, 3)) < 0.75 * rms_error(cook_toom(3, 3, (*pairs(1), Fraction(2))))
     chosen = rms_error(cook_toom(6, 3))
     for a in ("1/3", "5/9", "3/5", "2/3"):
         assert chosen < rms_error(cook_toom(6, 3, pairs(1, a, 1 / Fraction(a)))), a
@@ -210,6 +211,6 @@ def test_preparation_costs_more_the_larger_the_tile() -> None:
     spec = ConvSpec.parse("mb1ic256ih14oc256oh14kh3ph1")
     costs = [
         algorithm.prepare_cost(algorithm.plan(spec, 1, None), SHIPPED)
-        for algorithm in map(get, ("winograd_2x2_3x3", "winograd_4x4_3x3", "winograd_6x6_3x3"))
+        for algorithm in map(get, ("winograd_2x2_3x3", "winograd_3x3_3x3", "winograd_4x4_3x3", "winograd_6x6_3x3"))
     ]
     assert [default_prepare_cost(spec, SHIPPED), *costs] == sorted({default_prepare_cost(spec, SHIPPED), *costs})

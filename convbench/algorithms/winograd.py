@@ -42,6 +42,7 @@ LARGEST = 3 << 18  # … into this. Otherwise V, M and U stream, each ξ for all
 STREAMED = 112
 LARGEST_TILE = 8  # inputs of a tile along a dimension: longer ones gain less than their transforms take
 MULTIPLY_EFFICIENCY, TRANSFORM_EFFICIENCY, FILTER_EFFICIENCY = 0.92, 0.22, 0.35  # of peak
+READ_EFFICIENCY = 0.7  # of the bandwidth, for filters from beyond L2 that products wait for
 LINE_SECONDS = 3e-8  # to split or write one row of a block in one channel, beyond its bytes
 
 
@@ -185,7 +186,8 @@ def cost(plan: Plan, machine: Machine) -> float:
     outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
     filters = plan.products * grid.channels * outputs * spec.itemsize
     multiply = machine.flop_time(product, spec, plan.threads, MULTIPLY_EFFICIENCY)
-    read = machine.byte_time(filters, plan.threads) * grid.blocks
+    streams = filters > machine.l2_bytes * plan.threads
+    read = machine.byte_time(filters, plan.threads) * grid.blocks / (READ_EFFICIENCY if streams else 1)
     transformed = plan.products * grid.strips * grid.columns * (spec.C + outputs) * spec.itemsize
     overlap = (plan.rows.r - plan.rows.stride) / grid.block_strips
     across = grid.columns / min(grid.tile_columns, grid.block_columns)
@@ -231,6 +233,7 @@ def winograd(m: int, r: int) -> Algorithm:
 
 
 winograd_2x2_3x3 = winograd(2, 3)
+winograd_3x3_3x3 = winograd(3, 3)
 winograd_4x4_3x3 = winograd(4, 3)
 winograd_6x6_3x3 = winograd(6, 3)
 winograd_4x4_5x5 = winograd(4, 5)
