@@ -11,12 +11,14 @@ from convbench.algorithm import default_prepare_cost, get
 from convbench.algorithms import winograd
 from convbench.data import arrays
 from convbench.driver import kernel
+from convbench.kernels import winograd_tiles
 from convbench.kernels.jit import njit
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points, strided
 from convbench.kernels.winograd_code import invert_tile, sized, split_line, transform_tiles
 from convbench.machine import SHIPPED
 from convbench.spec import ConvSpec
+from convbench.verify import check
 
 SIZES = [(m, r) for m in range(1, 8) for r in range(1, 6)]
 STRIDED = [(m, r, stride) for m in (1, 2, 3) for r in (1, 2, 3, 5) for stride in (2, 3) if stride <= r or m == 1]
@@ -197,6 +199,12 @@ def test_blocks_and_threads_change_no_bit(monkeypatch, tiles, threads):
     planned = kernel(SPEC, "winograd_4x4_3x3", threads=threads)
     assert planned.plan.grid.blocks > 1
     np.testing.assert_array_equal(planned(x, w, bias), expected)
+
+
+def test_channels_are_summed_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(winograd_tiles, "DEPTH", 2)
+    assert kernel(SPEC, "winograd_4x4_3x3").plan.grid.depth == 2
+    assert check("winograd_4x4_3x3", SPEC).ok
 
 
 @pytest.mark.parametrize(("m", "factor"), [(2, 2.25), (4, 4.0), (6, 81 / 16)])

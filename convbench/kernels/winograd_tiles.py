@@ -25,6 +25,7 @@ from convbench.spec import ConvSpec
 
 TRANSFORM, MULTIPLY, INVERT = 1, 2, 3  # phases of a unit
 CHUNK = 16  # tiles inverted at a time, or a vector of pixels
+DEPTH = (1 << 14) // (VECTORS * VECTOR_BYTES)  # channels summed at a time: L1 keeps their U for all tiles of a block
 
 
 class Grid(NamedTuple):
@@ -54,6 +55,7 @@ class Grid(NamedTuple):
     element: int  # one element of every tile of a run, further strips of input and an overhanging vector included
     pixel_row: int  # one row of a chunk's pixels, L channels each
 
+    depth: int  # channels that are summed at a time
     panels: int  # panels of output channels that a unit multiplies while each V_ξ is in cache
     scratch: int  # elements that one thread wants in all
 
@@ -97,6 +99,7 @@ class Grid(NamedTuple):
             element=element,
             pixel_row=pixel_row,
             scratch=rows.alpha * columns.alpha * (v_step + panels * m_step) + max(split, rows.m * pixel_row),
+            depth=equal_share(channels, DEPTH),
             panels=panels,
         )
 
@@ -292,9 +295,10 @@ def convolve_tiles(begin, end, ticks, rows, columns, grids, x, u, bias, y, work)
                 b = ((group * panels + panel) * products + xi) * depth * width
                 jump = products if panel + 1 < last else 1 - (last - 1 - first) * products
                 c = ((panel - first) * products + xi) * grid.m_step
-                following = b + jump * depth * width
-                brgemm(tiles, depth, 1, v, xi * grid.v_step, None, grid.step, filters, b, None, m, c, width, False,
-                       following)  # fmt: skip
+                for k in range(0, depth, grid.depth):
+                    now, following = b + k * width, b + (jump * depth + k) * width
+                    brgemm(tiles, min(grid.depth, depth - k), 1, v, xi * grid.v_step + k * grid.step, None, grid.step,
+                           filters, now, None, m, c, width, k > 0, following)  # fmt: skip
         mark(ticks, MULTIPLY)
         for panel in range(first, last):
             start = (panel - first) * products * grid.m_step
