@@ -181,12 +181,11 @@ def _peer(case: Case, peer: peers.Peer, threads: int, kept: bool) -> Contender:
     plan = peer.plan(case.spec, threads, None)
     x, state = peer.load(plan, case.operands[0]), peer.prepare(plan, case.operands[1])
     call = partial(peer.call, plan, x, state, None)
-    last: list[Any] = []
 
     def ranges() -> Iterator[Range]:
-        """Also where the last output was: the allocator hands that out again."""
-        last[:] = last or peer.memory(call())
-        yield from (*peer.memory(x), *peer.memory(state), *last)
+        """Also an output, which lives until its lines are flushed: the allocator hands its memory out again."""
+        output = call()
+        yield from (*peer.memory(x), *peer.memory(state), *peer.memory(output))
 
     return Contender(peer.name, call, lambda: peer.export(plan, call()), ranges, kept=kept)
 
