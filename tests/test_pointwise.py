@@ -59,7 +59,7 @@ class Product:
         assert (np.abs(self.y - want) <= unit_roundoff(str(self.y.dtype)) * (5 * w.shape[2] ** 0.5 + 8) * size).all()
 
 
-@pytest.mark.parametrize("C", [1, 5, plane_product.STREAMS + 1, plane_product.DEPTH + 3])
+@pytest.mark.parametrize("C", [1, 5, 41, plane_product.DEPTH + 3])
 @pytest.mark.parametrize("K", [1, HEIGHT - 1, HEIGHT, 2 * HEIGHT + 3])
 @pytest.mark.parametrize("pixels", [LANES + 1, 2 * LANES, 3 * LANES, 4 * LANES + 1, 11 * LANES - 1])
 @by_dtype
@@ -77,6 +77,9 @@ def test_planes_of_many_runs_groups_images_and_parts(threads: int, limit: int | 
     product.check()
 
 
+SIZES = "SHORT_ROW", "NEAR_BYTES", "MIDDLING_BYTES", "FAR_BYTES"
+
+
 @pytest.mark.parametrize("near", [0, 1 << 30])
 @pytest.mark.parametrize("pixels", [plane_product.ALIGNED * LANES, 70 * LANES, 70 * LANES - 1])
 @pytest.mark.parametrize("offset", [0, 1, LANES - 1])
@@ -85,8 +88,9 @@ def test_planes_wherever_the_output_begins(
     dtype: str, offset: int, pixels: int, near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Long rows are written to whole cache lines; in both orders of the loops nothing beside them is touched."""
-    monkeypatch.setattr("convbench.algorithms.pointwise.NEAR_BYTES", near)
-    product = Product(2, 1, plane_product.STREAMS + 6, 2 * HEIGHT + 3, pixels, 0, dtype)
+    for name in SIZES:
+        monkeypatch.setattr(f"convbench.algorithms.pointwise.{name}", near)
+    product = Product(2, 1, 46, 2 * HEIGHT + 3, pixels, 0, dtype)
     size, lanes = product.y.size, VECTOR_BYTES // product.y.itemsize
     whole = aligned_empty((size + 3 * lanes,), product.y.dtype)
     whole[:] = np.nan
@@ -95,6 +99,22 @@ def test_planes_wherever_the_output_begins(
     product.check()
     assert np.isnan(whole[: lanes + offset]).all()
     assert np.isnan(whole[lanes + offset + size :]).all()
+
+
+@pytest.mark.parametrize(("images", "most", "together"), [(4, 4, 4), (4, 3, 2), (3, 2, 1)])
+@pytest.mark.parametrize(("pixels", "gap"), [(LANES + 2, 0), (5 * LANES, 7)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_planes_of_sets_of_images_that_are_far(
+    threads: int, pixels: int, gap: int, images: int, most: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    K = 2 * HEIGHT + 1
+    for name, value in {"NEAR_BYTES": 0, "FAR_BYTES": 0, "SUMS_BYTES": most * K * pixels * 4}.items():
+        monkeypatch.setattr(f"convbench.algorithms.pointwise.{name}", value)
+    product = Product(images, 2, plane_product.DEPTH + 5, K, pixels, gap, "float32")
+    form = planes(product.spec, images, pixels, product.x_step, threads, None)
+    assert form.sizes[10] == together
+    product.run(form)
+    product.check()
 
 
 @pytest.mark.parametrize("K", range(1, 5 * HEIGHT))

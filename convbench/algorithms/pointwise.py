@@ -46,6 +46,9 @@ REREAD = 1.1  # the least by which ``channels`` takes longer than its work says 
 TURN_CYCLES = 230  # to turn a square of vectors round, in multiply-adds of one vector
 LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
 SHORT_ROW, NEAR_BYTES = 2048, 1 << 20  # bytes of a plane, or of all, up to which a tile of pixels meets all channels
+MIDDLING_BYTES = 4 << 20  # up to which it does if planes are longer: runs of tiles are short
+FAR_BYTES = 5 << 19  # from which on the L2 cache does not hold what is read and written
+SUMS_BYTES = 1 << 20  # of sums of a set of images, which stay in the L2 cache while all filters pass by once
 TASKS = 4  # a thread, so that equal counts of them are equal work
 
 
@@ -107,7 +110,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
     if form is None or form.scratch:
         by_channels = channels(spec, images, pixels, gathered or pixels, columns, threads)
-        far = spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > NEAR_BYTES
+        far = images * spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > NEAR_BYTES
         if form is None or by_channels.work * (REREAD if far else 1) < form.work:
             form = by_channels
     channels_read = spec.C if columns else spec.N * spec.C
@@ -156,23 +159,34 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
     depth = plane_product.depth_block(C, most)
     panel = depth * plane_product.WIDTH * lanes
     row = pixels * spec.itemsize
+    nbytes = images * G * (C + K) * row
+    far = nbytes + G * K * C * spec.itemsize > FAR_BYTES
     short = SHORT_ROW if images == 1 else SHORT_ROW // 2  # with many images all of them come from beyond L2
-    if row <= short or images * (C + K) * row <= NEAR_BYTES:
-        chunk, pieces = blocks, 1
-        run = 1 if C * K * spec.itemsize <= NEAR_BYTES // 2 else tiles
-    else:
-        chunk, pieces = min(blocks, plane_product.CHUNK), -(-depth // plane_product.STREAMS)
+    chunk, run = blocks, tiles
+    if row > short and nbytes > NEAR_BYTES:
+        chunk = blocks if nbytes <= MIDDLING_BYTES else min(blocks, plane_product.CHUNK)
         run = max(1, min(tiles, most // (panel * spec.itemsize)))
+    elif not far and C * K * spec.itemsize <= NEAR_BYTES // 2:
+        run = 1
     wanted = TASKS * threads if threads > 1 else 1
-    run = max(1, min(run, images * G * tiles // wanted))
+    together = 1
+    if run == tiles and C * K * spec.itemsize > NEAR_BYTES // 2:
+        together = divisor(images, SUMS_BYTES // (K * row))
+    run = max(1, min(run, images * G * tiles // (together * wanted)))
     runs = -(-tiles // run)
-    parts = max(1, min(blocks, -(-wanted // (images * G * runs))))
-    panel_step = 0 if chunk == blocks and pieces == 1 else panel
-    sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, chunk, pieces, panel_step, blocks, *starts],
-                     np.int64)  # fmt: skip
+    parts = max(1, min(blocks, -(-wanted * together // (images * G * runs))))
+    panel_step = 0 if chunk == blocks else panel
+    sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, chunk, panel_step, together, far and parts == 1,
+                      blocks, *starts], np.int64)  # fmt: skip
     work = images * G * C * int(starts[-1]) * vectors
     scratch = -(-tiles // runs) * panel if panel_step else panel
-    return Form(plane_product.multiply_planes, starts, depth, images * G * runs * parts, sizes, scratch, work)
+    tasks = images // together * G * runs * parts
+    return Form(plane_product.multiply_planes, starts, depth, tasks, sizes, scratch, work)
+
+
+def divisor(count: int, most: int) -> int:
+    """The largest divisor of ``count`` that is at most ``most``, or 1."""
+    return next(n for n in range(max(1, min(count, most)), 0, -1) if count % n == 0)
 
 
 def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: bool, threads: int) -> Form:
@@ -182,8 +196,7 @@ def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: boo
     if threads > 1:
         runs = min(tiles, max(runs, -(-TASKS * threads // (images * G * panels))))
     y_step, plane = (spec.K, 1) if columns else (1, pixels)
-    most = max(1, NEAR_BYTES // (G * C * x_step * spec.itemsize))
-    together = next(n for n in range(min(images, most), 0, -1) if images % n == 0)
+    together = divisor(images, NEAR_BYTES // (G * C * x_step * spec.itemsize))
     far = y_step == 1 and spec.min_bytes > NEAR_BYTES
     sizes = np.array([G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far], np.int64)
     work = images * G * panels * VECTORS * (C * round_up(pixels, PAIR) + tiles * TURN_CYCLES)
