@@ -46,8 +46,8 @@ REREAD = 1.1  # the least by which ``channels`` takes longer than its work says 
 TURN_CYCLES = 230  # to turn a square of vectors round, in multiply-adds of one vector
 LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
 SHORT_ROW, NEAR_BYTES = 2048, 1 << 20  # bytes of a plane, or of all, up to which a tile of pixels meets all channels
-MIDDLING_BYTES = 4 << 20  # up to which it does if planes are longer: runs of tiles are short
-FAR_BYTES = 5 << 19  # from which on the L2 cache does not hold what is read and written
+MIDDLING_BYTES = 3 << 20  # up to which it does if planes are longer: runs of tiles are short
+FAR_BYTES = 3 << 19  # from which on the L2 cache does not hold what is read and written
 SUMS_BYTES = 1 << 20  # of sums of a set of images, which stay in the L2 cache while all filters pass by once
 TASKS = 4  # a thread, so that equal counts of them are equal work
 

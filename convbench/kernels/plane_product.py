@@ -77,7 +77,7 @@ def _tile(
         height_, depth_, x_step_, y_step_, rows_, skip_, cols_, begin_ = (
             args[i] for i in (2, 3, 6, 15, 16, 17, 18, 19)
         )
-        first, asked_, left_, lines_, jump_ = pointer(context, builder, source, args[20], args[21]), *args[22:]
+        ask_first, (asked_, left_, lines_, jump_) = pointer(context, builder, source, args[20], args[21]), args[22:]
         line = ALIGNMENT // vectors.itemsize
         low = vectors.mask(skip_, index(lanes))
         high = vectors.mask(index(0), builder.sub(cols_, index((wide - 1) * lanes)))
@@ -110,21 +110,21 @@ def _tile(
 
         def fetch(state):
             def ask(_, place):
-                at, left = once(builder, place[0]), place[1]
+                at, more = once(builder, place[0]), place[1]
                 vectors.prefetch(at, level=2)
-                ended = builder.icmp_signed("<=", left, index(1))
+                ended = builder.icmp_signed("<=", more, index(1))
                 forth = builder.select(ended, jump_, index(line))
-                return [builder.gep(at, [forth]), builder.select(ended, lines_, builder.sub(left, index(1)))]
+                return [builder.gep(at, [forth]), builder.select(ended, lines_, builder.sub(more, index(1)))]
 
             return repeat_any(builder, asked_, state, ask)
 
         def emit(tall):
             zeros = [ir.Constant(vectors.type, [0.0] * lanes)] * (tall * wide)
             walks = [(w_first, index(tall)), (x_first, step), (kept, index(wide * lanes))]
+            target, beside = (y_first, y_step_), (fetch, [ask_first, left_])
             _, sums = products_to(
-                (y_first, y_step_), tall, wide * lanes, vectors, zeros, depth_, walks, pixels, (fetch, [first, left_]),
-                folds=False,
-            )  # fmt: skip
+                target, tall, wide * lanes, vectors, zeros, depth_, walks, pixels, beside, folds=False
+            )
             sure = tall - 1 if tall > LEAST else 1
             with builder.if_else(builder.trunc(begin_, ir.IntType(1))) as (begun, later):
                 for block, starts in ((begun, bias_of), (later, earlier)):
