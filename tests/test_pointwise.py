@@ -22,6 +22,7 @@ from convbench.kernels.plane_product import multiply_planes
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.machine import SHIPPED
 from convbench.spec import ConvSpec, DTypeError, SpecError
+from convbench.verify import check
 from tests.test_gemm import inner_loops
 
 LANES = VECTOR_BYTES // 4
@@ -117,6 +118,23 @@ def test_planes_of_sets_of_images_that_are_far(
     product.check()
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("H", "W"), [(9, 2 * LANES - 1), (6, 6 * LANES), (13, 31), (1, 2 * LANES + 5)])
+@pytest.mark.parametrize("far", [0, 1 << 30])
+@by_dtype
+def test_planes_gathered_as_they_are_needed(
+    dtype: str, far: int, H: int, W: int, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"FAR_BYTES": far, "DEEP": 8, "GATHERED_BYTES": 40_000}.items():
+        monkeypatch.setattr(f"convbench.algorithms.pointwise.{name}", value)
+    spec = ConvSpec((3, 42, H, W), (2 * HEIGHT + 6, 21, 1, 1), stride=(stride, 2), groups=2, dtype=dtype)
+    plan = pointwise.plan(spec, 1, None)
+    assert isinstance(plan, Plan)
+    assert plan.as_needed == (spec.output_shape[2] * spec.output_shape[3] > VECTOR_BYTES // spec.itemsize)
+    verdict = check("pointwise", spec)
+    assert verdict.ok, verdict
+
+
 @pytest.mark.parametrize("K", range(1, 5 * HEIGHT))
 def test_tiles_are_even_in_height(K: int) -> None:
     starts = plane_product.tile_starts(K)
@@ -133,7 +151,7 @@ def test_every_second_pixel(size: tuple[int, int, int], stride: tuple[int, int],
     channels, (D, H, W) = 3, ((size[0] - 1) * stride[0] + 1, (size[1] - 1) * stride[1] + 1, 2 * size[2] - 1)
     source = np.random.default_rng(0).standard_normal((channels, D, H, W)).astype(dtype)
     target = np.full((channels, size[0] * size[1] * size[2] + 2), np.nan, dtype)
-    copy_every_second(1, 3, source, target.reshape(-1), target.shape[1], (*stride, 2), size)
+    copy_every_second(1, 3, source, target.reshape(-1), 0, target.shape[1], (*stride, 2), size)
     want = source[:, :: stride[0], :: stride[1], ::2].reshape(channels, -1)
     assert np.isnan(target[0]).all()
     assert (target[1:, :-2] == want[1:]).all()

@@ -28,6 +28,7 @@ from convbench.kernels.gemm import PAIR, TILE_ROWS, VECTORS, panel_width
 from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
 from convbench.kernels.lines import copy_every_second
 from convbench.kernels.packing import pack, tile_starts
+from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.stencil import lanes_of
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import OFF, tick
@@ -48,6 +49,9 @@ LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least wh
 SHORT_ROW, NEAR_BYTES = 2048, 1 << 20  # bytes of a plane, or of all, up to which a tile of pixels meets all channels
 MIDDLING_BYTES = 3 << 20  # up to which it does if planes are longer: runs of tiles are short
 FAR_BYTES = 3 << 19  # from which on the L2 cache does not hold what is read and written
+GATHERED_BYTES = 448 << 10  # of pixels gathered at a time, which stay there, too
+DEEP = 64  # channels at a time, at least, to gather them so
+AS_IT_LIES = 0, 0, 0, 0
 SUMS_BYTES = 1 << 20  # of sums of a set of images, which stay in the L2 cache while all filters pass by once
 TASKS = 4  # a thread, so that equal counts of them are equal work
 
@@ -76,6 +80,7 @@ class Plan(NamedTuple):
     unpadded: bool  # stride alone parts the pixels
     columns: bool  # a batch of single pixels: image n is pixel n
     gathered: int  # elements of one channel's gathered pixels; 0: x as it lies
+    as_needed: bool  # the kernel gathers
     form: Form
     no_bias: np.ndarray  # zeros (K,)
     in_one_call: bool  # nothing to gather, one thread
@@ -98,29 +103,49 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     image = Polyphase.of(lifted)
     line = ALIGNMENT // spec.itemsize
     images, pixels = spec.N, prod(spec.output_spatial)
+    unpadded = lifted.canonical_padding == ((0, 0),) * 3
     columns = image.in_place and pixels == 1 and images > 1
     if columns:
         images, pixels = 1, images
     gathered = round_up(pixels, line) if columns else 0 if image.in_place else image.plane
-    form = None
+    form = as_needed = None
     if not gathered and images == pixels == 1:
         form = read_once(spec)
     elif pixels > lanes_of(spec.np_dtype) and not columns:  # the narrowest tile of planes has two vectors
         limit = None if workspace_limit is None else workspace_limit - spec.N * spec.C * gathered * spec.itemsize
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
+        if threads == 1 and unpadded and lifted.stride[2] == 2 and lifted.spatial[0] == 1:
+            rows_read = lifted.spatial[1], lifted.spatial[2], lifted.stride[1], image.size[1]
+            as_needed = planes(spec, images, pixels, gathered, 1, workspace_limit, rows_read)
+            if as_needed.depth >= min(form.depth, DEEP):
+                form = as_needed
     if form is None or form.scratch:
         by_channels = channels(spec, images, pixels, gathered or pixels, columns, threads)
         far = images * spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > NEAR_BYTES
         if form is None or by_channels.work * (REREAD if far else 1) < form.work:
             form = by_channels
+    gathers = form is as_needed is not None
+    if gathers:
+        gathered = 0
     channels_read = spec.C if columns else spec.N * spec.C
     scratch = round_up(form.scratch, line)
     parts = ((channels_read, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
     in_one_call = not gathered and threads == 1
     no_bias = np.zeros(spec.K, spec.np_dtype)
-    unpadded = lifted.canonical_padding == ((0, 0),) * 3
     return Plan(
-        spec, threads, lifted, image, unpadded, columns, gathered, form, no_bias, in_one_call, spec.np_dtype, parts
+        spec,
+        threads,
+        lifted,
+        image,
+        unpadded,
+        columns,
+        gathered,
+        gathers,
+        form,
+        no_bias,
+        in_one_call,
+        spec.np_dtype,
+        parts,
     )
 
 
@@ -147,14 +172,33 @@ def rows(spec: ConvSpec) -> Form:
     return Form(row_product.multiply_rows, None, C, G * tiles, sizes, 0, G * tiles * height * -(-C // lanes))
 
 
-def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, limit: int | None) -> Form:
-    """``limit``: most bytes of panels for all threads, within which depth and runs are made smaller."""
+def planes(
+    spec: ConvSpec,
+    images: int,
+    pixels: int,
+    x_step: int,
+    threads: int,
+    limit: int | None,
+    rows: tuple[int, int, int, int] = AS_IT_LIES,
+) -> Form:
+    """``limit``: most bytes of panels for all threads, within which depth and runs are made smaller.
+
+    rows: H, W, stride along H and P of an image whose pixels are gathered on one thread as they are needed.
+    """
     G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
     starts = plane_product.tile_starts(K)
     vectors, blocks = -(-pixels // lanes), len(starts) - 1
     most = plane_product.PANEL_BYTES
     if limit is not None:
         most = min(most, limit // threads // ALIGNMENT * ALIGNMENT)
+    gathers = rows != AS_IT_LIES
+    if gathers:  # a channel takes its row of the panel and a plane
+        widest = plane_product.WIDTH * VECTOR_BYTES
+        most = (
+            min(GATHERED_BYTES if limit is None else limit, GATHERED_BYTES)
+            // (widest + x_step * spec.itemsize)
+            * widest
+        )
     tiles = -(-plane_product.most_vectors(pixels, lanes) // plane_product.WIDTH)
     depth = plane_product.depth_block(C, most)
     panel = depth * plane_product.WIDTH * lanes
@@ -163,7 +207,9 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
     far = nbytes + G * K * C * spec.itemsize > FAR_BYTES
     short = SHORT_ROW if images == 1 else SHORT_ROW // 2  # with many images all of them come from beyond L2
     chunk, run = blocks, tiles
-    if row > short and nbytes > NEAR_BYTES:
+    if gathers:
+        pass
+    elif row > short and nbytes > NEAR_BYTES:
         chunk = blocks if nbytes <= MIDDLING_BYTES else min(blocks, plane_product.CHUNK)
         run = max(1, min(tiles, most // (panel * spec.itemsize)))
     elif not far and C * K * spec.itemsize <= NEAR_BYTES // 2:
@@ -177,9 +223,9 @@ def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, 
     parts = max(1, min(blocks, -(-wanted * together // (images * G * runs))))
     panel_step = 0 if chunk == blocks else panel
     sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, chunk, panel_step, together, far and parts == 1,
-                      blocks, *starts], np.int64)  # fmt: skip
+                      *rows, blocks, *starts], np.int64)  # fmt: skip
     work = images * G * C * int(starts[-1]) * vectors
-    scratch = -(-tiles // runs) * panel if panel_step else panel
+    scratch = (-(-tiles // runs) * panel if panel_step else panel) + gathers * depth * x_step
     tasks = images // together * G * runs * parts
     return Form(plane_product.multiply_planes, starts, depth, tasks, sizes, scratch, work)
 
@@ -244,7 +290,7 @@ def gather(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work
         image, stride = plan.image, plan.lifted.stride
         source, flat = x.reshape(-1, *plan.lifted.spatial), target.reshape(-1)
         if stride[2] == 2 and plan.unpadded:
-            parallel(copy_every_second, len(source), plan.threads, source, flat, plan.gathered, stride, image.size)
+            parallel(copy_every_second, len(source), plan.threads, source, flat, 0, plan.gathered, stride, image.size)
         else:
             before = tuple(before for before, _ in plan.lifted.padding)
             parallel(polyphase_pad, len(source), plan.threads, source, flat, plan.gathered, image.phases, image.size,
@@ -309,8 +355,14 @@ def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
         return depthwise.cost(plan, machine)
     spec, form = plan.spec, plan.form
     nbytes = spec.min_bytes + 2 * prod(plan.parts[0][0]) * spec.itemsize
+    gathered = 0
+    if plan.as_needed:
+        pixels, (H, W, _, P) = form.sizes[3], form.sizes[12:16]
+        nbytes -= spec.N * spec.C * (H - P) * W * spec.itemsize  # rows that are not read
+        gathered = 2 * spec.N * spec.C * pixels * spec.itemsize
     near = min(nbytes, machine.l2_bytes * plan.threads)
-    moved = (near / machine.l2_bandwidth + (nbytes - near) / (BEYOND_L2 * machine.bandwidth)) / plan.threads
+    far = (nbytes - near) / (BEYOND_L2 * machine.bandwidth)
+    moved = ((near + gathered) / machine.l2_bandwidth + far) / plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
     if not form.scratch:
         return SHORT_CALL * machine.call_overhead + max(moved, compute)

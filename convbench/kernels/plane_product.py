@@ -28,6 +28,7 @@ from numba.extending import intrinsic
 from convbench.kernels.gemm import PAIR
 from convbench.kernels.jit import inlined, njit
 from convbench.kernels.layout import ALIGNMENT
+from convbench.kernels.lines import copy_every_second
 from convbench.kernels.paced import products_to
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, once, pointer, repeat_any
 
@@ -162,18 +163,20 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
 
     Tasks (set of images, g, run of tiles, part of the channels), the last fastest; each has steps (channels summed at a
     time, image of the set), so that the filters of a step meet all images of a set. sizes: G, C, K, pixels, x_step,
-    depth, runs, parts, chunk, panel_step, images of a set, far, blocks, and ``tile_starts``.
+    depth, runs, parts, chunk, panel_step, images of a set, far, H, W, stride, P, blocks, and ``tile_starts``.
+    H > 0: x is (N, G, C, H, W), of whose every stride-th row, P in all, every second pixel is gathered for each step;
+    runs, parts and panel_step are 1, 1 and 0, and the gathered channels lie x_step apart behind the panel.
     A chunk of the channels' tiles is multiplied with one tile of pixels before the next: few, and their rows of y are
     written along a whole run, which the hardware foresees; or all, and one panel serves, which stays in the L1 cache.
     The first tile of channels reads x; if x is far, the others ask for what the next step reads, each for its share.
     panels: private scratch of depth · WIDTH · lanes elements for every tile of a run, ``panel_step`` apart; or for one,
     if it serves all of them and panel_step is 0.
     """
-    G, C, K, pixels, x_step, block, runs, parts, chunk, panel_step, together, far, blocks = (
+    G, C, K, pixels, x_step, block, runs, parts, chunk, panel_step, together, far, H, W, stride, P, blocks = (
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
-        sizes[11], sizes[12],
+        sizes[11], sizes[12], sizes[13], sizes[14], sizes[15], sizes[16],
     )  # fmt: skip
-    starts, total = np.int64(13), sizes[13 + blocks]
+    starts, total = np.int64(17), sizes[17 + blocks]
     lanes, line = np.int64(VECTOR_BYTES // x.itemsize), np.int64(ALIGNMENT // x.itemsize)
     shift = np.int64(0)
     if pixels % lanes == 0 and pixels >= ALIGNED * lanes:
@@ -190,15 +193,31 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
             g = image % G
             next_task, next_step = (task, step + 1) if step + 1 < steps else (task + 1, np.int64(0))
             next_image, next_c, next_depth, next_first, next_end = _region(next_task, next_step, tiles, sizes)
-            source = (next_image * C + next_c) * x_step + (NARROW * next_first + min(next_first, wide)) * lanes - shift
-            lines = max(1, -(-(next_end - next_first) * WIDTH * lanes // line))  # side by side
-            jump = x_step - (lines - 1) * line
-            if runs == 1:  # whole planes: all of them
-                lines, next_depth = -(-next_depth * x_step // line), np.int64(1)
+            at_first = (image * C + c) * x_step
+            if H > 0:
+                gathered = block * WIDTH * lanes
+                copy_every_second(image * C + c, image * C + c + depth, x.reshape(x.size // (H * W), 1, H, W), panels,
+                                  at_first - gathered, x_step, (1, stride, 2), (1, P, pixels // P))  # fmt: skip
+                at_first = gathered
+                source, apart, count, gap = (next_image * C + next_c) * H * W, stride * W, P, (H - P * stride) * W
+                lines, next_depth = -(-W // line), next_depth * P
+            else:
+                next_at = (NARROW * next_first + min(next_first, wide)) * lanes - shift
+                source, apart, count, gap = (
+                    (next_image * C + next_c) * x_step + next_at,
+                    x_step,
+                    next_depth,
+                    np.int64(0),
+                )
+                lines = max(1, -(-(next_end - next_first) * WIDTH * lanes // line))  # side by side
+                if runs == 1:  # whole planes: all of them
+                    lines, next_depth = -(-next_depth * x_step // line), np.int64(1)
+            jump = apart - (lines - 1) * line
+            tensor = panels if H > 0 else x
             pace = np.int64(0)  # lines a tile of products, in parts of ONE
             if far and next_task < end:
                 pace = lines * next_depth * ONE // max(1, (t_end - t_first) * (b_end - b_first - 1))
-            due, done = np.int64(0), np.int64(0)
+            due, done, row = np.int64(0), np.int64(0), np.int64(0)
             for b_chunk in range(b_first, b_end, chunk):
                 for tile in range(t_first, t_end):
                     width = WIDTH if tile < wide else NARROW
@@ -220,15 +239,19 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
                         done += asked * HEIGHT
                         while done >= lines:
                             done -= lines
-                            source += x_step
+                            source += apart
+                            row += 1
+                            if row == count:
+                                row = np.int64(0)
+                                source += gap
                         if b == b_first:  # x as it lies
-                            x_start = (image * C + c) * x_step + at
+                            x_start = at_first + at
                             if width == WIDTH:
-                                _tile(WIDTH, 1, height, depth, x, x_start, x_step, w, w_start, panels, kept, bias,
+                                _tile(WIDTH, 1, height, depth, tensor, x_start, x_step, w, w_start, panels, kept, bias,
                                       g * K + k, y, y_start, pixels, rows, skip, cols, begins,
                                       x, ask, asked, left, lines, jump)  # fmt: skip
                             else:
-                                _tile(NARROW, 1, height, depth, x, x_start, x_step, w, w_start, panels, kept, bias,
+                                _tile(NARROW, 1, height, depth, tensor, x_start, x_step, w, w_start, panels, kept, bias,
                                       g * K + k, y, y_start, pixels, rows, skip, cols, begins,
                                       x, ask, asked, left, lines, jump)  # fmt: skip
                         elif width == WIDTH:
