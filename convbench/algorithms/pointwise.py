@@ -42,7 +42,8 @@ EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
 SHORT_CALL = 0.12  # of the overhead of a call: nothing to carve, one kernel that looks at its arrays itself
 IMAGE_CALL = 0.4  # of it: arrays are looked at in Python
-COLUMNS_CALL, GATHERED_CALL = 1.4, 1.7  # of it: pixels are brought together first
+COLUMNS_CALL, GATHERED_CALL, NEEDED_CALL = 1.4, 1.7, 0.7  # of it: pixels are brought together first, or in the kernel
+GATHER_SECONDS = 5e-9  # for a vector of a row
 REREAD = 1.1  # the least by which ``channels`` takes longer than its work says if an image does not stay in L2
 TURN_CYCLES = 230  # to turn a square of vectors round, in multiply-adds of one vector
 LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
@@ -355,19 +356,22 @@ def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
         return depthwise.cost(plan, machine)
     spec, form = plan.spec, plan.form
     nbytes = spec.min_bytes + 2 * prod(plan.parts[0][0]) * spec.itemsize
-    gathered = 0
+    gather = 0.0
     if plan.as_needed:
-        pixels, (H, W, _, P) = form.sizes[3], form.sizes[12:16]
+        pixels, H, W, P = (int(form.sizes[i]) for i in (3, 12, 13, 15))
         nbytes -= spec.N * spec.C * (H - P) * W * spec.itemsize  # rows that are not read
-        gathered = 2 * spec.N * spec.C * pixels * spec.itemsize
+        gather = spec.N * spec.C * P * -(-pixels // (P * lanes_of(spec.np_dtype))) * GATHER_SECONDS
     near = min(nbytes, machine.l2_bytes * plan.threads)
-    far = (nbytes - near) / (BEYOND_L2 * machine.bandwidth)
-    moved = ((near + gathered) / machine.l2_bandwidth + far) / plan.threads
+    moved = (near / machine.l2_bandwidth + (nbytes - near) / (BEYOND_L2 * machine.bandwidth)) / plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
     if not form.scratch:
         return SHORT_CALL * machine.call_overhead + max(moved, compute)
-    call = COLUMNS_CALL if plan.columns else GATHERED_CALL if plan.gathered else IMAGE_CALL if plan.in_one_call else 1
-    return call * machine.call_overhead + compute + moved
+    call = 1.0
+    if plan.in_one_call:
+        call = NEEDED_CALL if plan.as_needed else IMAGE_CALL
+    elif plan.gathered:
+        call = COLUMNS_CALL if plan.columns else GATHERED_CALL
+    return call * machine.call_overhead + compute + moved + gather
 
 
 pointwise = Algorithm(
