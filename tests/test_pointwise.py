@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convbench.algorithm import unit_roundoff
-from convbench.algorithms.pointwise import Form, Plan, channels, planes, pointwise, rows, vector
+from convbench.algorithms.pointwise import Plan, pointwise
 from convbench.data import arrays
 from convbench.driver import kernel
 from convbench.kernels import channel_product, plane_product, vector_product
@@ -19,6 +19,7 @@ from convbench.kernels.jit import OPTIONS
 from convbench.kernels.layout import aligned_empty
 from convbench.kernels.lines import copy_every_second
 from convbench.kernels.plane_product import multiply_planes
+from convbench.kernels.product_forms import Form, channels, planes, rows, vector
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.machine import SHIPPED
 from convbench.spec import ConvSpec, DTypeError, SpecError
@@ -90,7 +91,7 @@ def test_planes_wherever_the_output_begins(
 ) -> None:
     """Long rows are written to whole cache lines; in both orders of the loops nothing beside them is touched."""
     for name in SIZES:
-        monkeypatch.setattr(f"convbench.algorithms.pointwise.{name}", near)
+        monkeypatch.setattr(f"convbench.kernels.product_forms.{name}", near)
     product = Product(2, 1, 46, 2 * HEIGHT + 3, pixels, 0, dtype)
     size, lanes = product.y.size, VECTOR_BYTES // product.y.itemsize
     whole = aligned_empty((size + 3 * lanes,), product.y.dtype)
@@ -110,7 +111,7 @@ def test_planes_of_sets_of_images_that_are_far(
 ) -> None:
     K = 2 * HEIGHT + 1
     for name, value in {"NEAR_BYTES": 0, "FAR_BYTES": 0, "SUMS_BYTES": most * K * pixels * 4}.items():
-        monkeypatch.setattr(f"convbench.algorithms.pointwise.{name}", value)
+        monkeypatch.setattr(f"convbench.kernels.product_forms.{name}", value)
     product = Product(images, 2, plane_product.DEPTH + 5, K, pixels, gap, "float32")
     form = planes(product.spec, images, pixels, product.x_step, threads, None)
     assert form.sizes[10] == together
@@ -126,7 +127,7 @@ def test_planes_gathered_as_they_are_needed(
     dtype: str, far: int, H: int, W: int, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"FAR_BYTES": far, "DEEP": 8, "GATHERED_BYTES": 40_000}.items():
-        monkeypatch.setattr(f"convbench.algorithms.pointwise.{name}", value)
+        monkeypatch.setattr(f"convbench.kernels.product_forms.{name}", value)
     spec = ConvSpec((3, 42, H, W), (2 * HEIGHT + 6, 21, 1, 1), stride=(stride, 2), groups=2, dtype=dtype)
     plan = pointwise.plan(spec, 1, None)
     assert isinstance(plan, Plan)
