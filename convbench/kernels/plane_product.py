@@ -163,16 +163,16 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
 
     Tasks (set of images, g, run of tiles, part of the channels), the last fastest; each has steps (channels summed at a
     time, image of the set), so that the filters of a step meet all images of a set. sizes: G, C, K, pixels, x_step,
-    depth, runs, parts, chunk, panel_step, images of a set, far, H, W, stride, P, blocks, and ``tile_starts``.
+    depth, runs, parts, chunk, panel_step, images of a set, asks, H, W, stride, P, blocks, and ``tile_starts``.
     H > 0: x is (N, G, C, H, W), of whose every stride-th row, P in all, every second pixel is gathered for each step;
     runs, parts and panel_step are 1, 1 and 0, and the gathered channels lie x_step apart behind the panel.
     A chunk of the channels' tiles is multiplied with one tile of pixels before the next: few, and their rows of y are
     written along a whole run, which the hardware foresees; or all, and one panel serves, which stays in the L1 cache.
-    The first tile of channels reads x; if x is far, the others ask for what the next step reads, each for its share.
+    The first tile of channels reads x; where ``asks``, the others ask for what the next step reads, each for its share.
     panels: private scratch of depth · WIDTH · lanes elements for every tile of a run, ``panel_step`` apart; or for one,
     if it serves all of them and panel_step is 0.
     """
-    G, C, K, pixels, x_step, block, runs, parts, chunk, panel_step, together, far, H, W, stride, P, blocks = (
+    G, C, K, pixels, x_step, block, runs, parts, chunk, panel_step, together, asks, H, W, stride, P, blocks = (
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
         sizes[11], sizes[12], sizes[13], sizes[14], sizes[15], sizes[16],
     )  # fmt: skip
@@ -215,7 +215,7 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
             jump = apart - (lines - 1) * line
             tensor = panels if H > 0 else x
             pace = np.int64(0)  # lines a tile of products, in parts of ONE
-            if far and next_task < end:
+            if asks and next_task < end:
                 pace = lines * next_depth * ONE // max(1, (t_end - t_first) * (b_end - b_first - 1))
             due, done, row = np.int64(0), np.int64(0), np.int64(0)
             for b_chunk in range(b_first, b_end, chunk):

@@ -23,6 +23,7 @@ LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least wh
 SHORT_ROW, NEAR_BYTES = 2048, 1 << 20  # bytes of a plane, or of all, up to which a tile of pixels meets all channels
 MIDDLING_BYTES = 3 << 20  # up to which it does if planes are longer: runs of tiles are short
 FAR_BYTES = 3 << 19  # from which on the L2 cache does not hold what is read and written
+FORESEEN = 40  # rows that the hardware follows by itself, about
 GATHERED_BYTES = 448 << 10  # of pixels gathered at a time, which stay there, too
 DEEP = 64  # channels at a time, at least, to gather them so
 AS_IT_LIES = 0, 0, 0, 0  # rows of an image from which nothing is gathered
@@ -119,7 +120,8 @@ def planes(
     runs = -(-tiles // run)
     parts = max(1, min(blocks, -(-wanted * together // (images * G * runs))))
     panel_step = 0 if chunk == blocks else panel
-    sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, chunk, panel_step, together, far and parts == 1,
+    asks = far and parts == 1 and (gathers or depth > FORESEEN)
+    sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, chunk, panel_step, together, asks,
                       *rows, blocks, *starts], np.int64)  # fmt: skip
     work = images * G * C * int(starts[-1]) * vectors
     scratch = (-(-tiles // runs) * panel if panel_step else panel) + gathers * depth * x_step
