@@ -231,19 +231,19 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
                         y_start = (image * K + k) * pixels + at
                         w_start = (g * C + c) * total + k * depth
                         begins = c == 0
-                        if b > b_first:
+                        ask, left, asked = source + done * line, lines - done, np.int64(0)
+                        if pace > 0 and b > b_first:
                             due += pace
-                        asked = due // (HEIGHT * ONE)  # with each row of y
-                        due -= asked * (HEIGHT * ONE)
-                        ask, left = source + done * line, lines - done
-                        done += asked * HEIGHT
-                        while done >= lines:
-                            done -= lines
-                            source += apart
-                            row += 1
-                            if row == count:
-                                row = np.int64(0)
-                                source += gap
+                            asked = due // (HEIGHT * ONE)  # with each row of y
+                            due -= asked * (HEIGHT * ONE)
+                            done += asked * HEIGHT
+                            while done >= lines:
+                                done -= lines
+                                source += apart
+                                row += 1
+                                if row == count:
+                                    row = np.int64(0)
+                                    source += gap
                         if b == b_first:  # x as it lies
                             x_start = at_first + at
                             if width == WIDTH:
