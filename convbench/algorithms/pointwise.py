@@ -1,6 +1,6 @@
 """1×1 convolution as a plain matrix product: y[n, k, p] = bias[k] + Σ_c w[k, c] · x[n, c, p·stride].
 
-Four forms, by the number of pixels:
+Four forms, by the number of pixels (``kernels/product_forms.py``):
 
 * ``planes``: lanes are pixels, read from and written to NCHW as it lies (``kernels/plane_product.py``);
 * ``channels``: lanes are output channels, for planes that would leave many lanes of pixels empty, as 7×7, and for
@@ -8,7 +8,8 @@ Four forms, by the number of pixels:
 * ``vector``: one pixel, a matrix-vector product that reads the filters once (``kernels/vector_product.py``);
 * ``rows``: one pixel and long or few filters, which are read as they lie (``kernels/row_product.py``).
 
-With stride or padding the pixels that are read are gathered first. One channel a group is ``depthwise``'s.
+With stride or padding the pixels that are read are gathered first; every second one, for planes on one thread, as they
+are needed. One channel a group is ``depthwise``'s.
 Memory: a few panels a thread, and the gathered pixels. Error: the direct sum's (``algorithm.direct_error``).
 """
 
@@ -23,11 +24,10 @@ import numpy as np
 from convbench.algorithm import Algorithm, default_prepare_cost, phases
 from convbench.algorithms.depthwise import Plan as StencilPlan
 from convbench.algorithms.depthwise import depthwise
-from convbench.kernels import channel_product, one_pixel, plane_product, row_product, vector_product
-from convbench.kernels.gemm import PAIR, TILE_ROWS, VECTORS, panel_width
+from convbench.kernels import one_pixel, product_forms
 from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
 from convbench.kernels.lines import copy_every_second
-from convbench.kernels.packing import pack, tile_starts
+from convbench.kernels.product_forms import Form, channels, planes, read_once
 from convbench.kernels.stencil import lanes_of
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import OFF, tick
@@ -41,28 +41,9 @@ EFFICIENCY = 0.9  # of peak inside full tiles
 BEYOND_L2 = 1.25  # rate of reads from the last-level cache and memory over that of a copy through memory
 SHORT_CALL = 0.12  # of the overhead of a call: nothing to carve, one kernel that looks at its arrays itself
 IMAGE_CALL = 0.4  # of it: arrays are looked at in Python
-COLUMNS_CALL, GATHERED_CALL = 1.4, 1.7  # of it: pixels are brought together first
+COLUMNS_CALL, GATHERED_CALL, NEEDED_CALL = 1.4, 1.7, 0.7  # of it: pixels are brought together first, or in the kernel
+GATHER_SECONDS = 5e-9  # for a vector of a row
 REREAD = 1.1  # the least by which ``channels`` takes longer than its work says if an image does not stay in L2
-TURN_CYCLES = 230  # to turn a square of vectors round, in multiply-adds of one vector
-LONG, FEW = 16, 24  # vectors of a filter, and tiles of them, that cost least where they are read as they lie
-SHORT_ROW, NEAR_BYTES = 2048, 1 << 20  # bytes of a plane, or of all, up to which a tile of pixels meets all channels
-TASKS = 4  # a thread, so that equal counts of them are equal work
-
-
-class Form(NamedTuple):
-    """A way to run the product: its kernel, how its filters are packed, and what the kernel needs to know."""
-
-    kernel: Callable[..., None]
-    starts: np.ndarray | None  # ``packing``'s tiles; None: filters as they lie
-    depth: int  # input channels packed together
-    tasks: int
-    sizes: np.ndarray  # the kernel's int64 arguments
-    scratch: int  # elements a thread
-    work: int  # multiply-adds of one vector
-
-    def pack(self, weight: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Filters (G, K, C) as the kernel takes them, flat."""
-        return weight.reshape(-1) if self.starts is None else pack(weight, self.starts, self.depth, threads)
 
 
 class Plan(NamedTuple):
@@ -73,6 +54,7 @@ class Plan(NamedTuple):
     unpadded: bool  # stride alone parts the pixels
     columns: bool  # a batch of single pixels: image n is pixel n
     gathered: int  # elements of one channel's gathered pixels; 0: x as it lies
+    as_needed: bool  # the kernel gathers
     form: Form
     no_bias: np.ndarray  # zeros (K,)
     in_one_call: bool  # nothing to gather, one thread
@@ -95,101 +77,50 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     image = Polyphase.of(lifted)
     line = ALIGNMENT // spec.itemsize
     images, pixels = spec.N, prod(spec.output_spatial)
+    unpadded = lifted.canonical_padding == ((0, 0),) * 3
     columns = image.in_place and pixels == 1 and images > 1
     if columns:
         images, pixels = 1, images
     gathered = round_up(pixels, line) if columns else 0 if image.in_place else image.plane
-    form = None
+    form = as_needed = None
     if not gathered and images == pixels == 1:
         form = read_once(spec)
     elif pixels > lanes_of(spec.np_dtype) and not columns:  # the narrowest tile of planes has two vectors
         limit = None if workspace_limit is None else workspace_limit - spec.N * spec.C * gathered * spec.itemsize
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
+        if threads == 1 and unpadded and lifted.stride[2] == 2 and lifted.spatial[0] == 1:
+            rows_read = lifted.spatial[1], lifted.spatial[2], lifted.stride[1], image.size[1]
+            as_needed = planes(spec, images, pixels, gathered, 1, workspace_limit, rows_read)
+            if as_needed.depth >= min(form.depth, product_forms.DEEP):
+                form = as_needed
     if form is None or form.scratch:
         by_channels = channels(spec, images, pixels, gathered or pixels, columns, threads)
-        far = spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > NEAR_BYTES
+        far = images * spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > product_forms.NEAR_BYTES
         if form is None or by_channels.work * (REREAD if far else 1) < form.work:
             form = by_channels
+    gathers = form is as_needed is not None
+    if gathers:
+        gathered = 0
     channels_read = spec.C if columns else spec.N * spec.C
     scratch = round_up(form.scratch, line)
     parts = ((channels_read, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
     in_one_call = not gathered and threads == 1
     no_bias = np.zeros(spec.K, spec.np_dtype)
-    unpadded = lifted.canonical_padding == ((0, 0),) * 3
     return Plan(
-        spec, threads, lifted, image, unpadded, columns, gathered, form, no_bias, in_one_call, spec.np_dtype, parts
+        spec,
+        threads,
+        lifted,
+        image,
+        unpadded,
+        columns,
+        gathered,
+        gathers,
+        form,
+        no_bias,
+        in_one_call,
+        spec.np_dtype,
+        parts,
     )
-
-
-def read_once(spec: ConvSpec) -> Form:
-    """Nothing is packed where it pays little: sums added across the lanes cost most for many short filters."""
-    as_it_lies = rows(spec)
-    few = as_it_lies.tasks <= FEW or spec.weight_shape[1] >= LONG * lanes_of(spec.np_dtype)
-    return as_it_lies if few else vector(spec)
-
-
-def vector(spec: ConvSpec) -> Form:
-    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
-    starts = vector_product.panel_starts(K, spec.np_dtype)
-    vectors = starts // lanes
-    sizes = np.array([G, C, K, lanes, *vectors], np.int64)
-    return Form(vector_product.multiply_vector, starts, C, G * (len(starts) - 1), sizes, 0, G * C * int(vectors[-1]))
-
-
-def rows(spec: ConvSpec) -> Form:
-    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
-    height = min(row_product.ROWS, lanes)
-    tiles = -(-K // height)
-    sizes = np.array([G, C, K, height], np.int64)
-    return Form(row_product.multiply_rows, None, C, G * tiles, sizes, 0, G * tiles * height * -(-C // lanes))
-
-
-def planes(spec: ConvSpec, images: int, pixels: int, x_step: int, threads: int, limit: int | None) -> Form:
-    """``limit``: most bytes of panels for all threads, within which depth and runs are made smaller."""
-    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
-    starts = plane_product.tile_starts(K)
-    vectors, blocks = -(-pixels // lanes), len(starts) - 1
-    most = plane_product.PANEL_BYTES
-    if limit is not None:
-        most = min(most, limit // threads // ALIGNMENT * ALIGNMENT)
-    tiles = -(-plane_product.most_vectors(pixels, lanes) // plane_product.WIDTH)
-    depth = plane_product.depth_block(C, most)
-    panel = depth * plane_product.WIDTH * lanes
-    row = pixels * spec.itemsize
-    short = SHORT_ROW if images == 1 else SHORT_ROW // 2  # with many images all of them come from beyond L2
-    if row <= short or images * (C + K) * row <= NEAR_BYTES:
-        chunk, pieces = blocks, 1
-        run = 1 if C * K * spec.itemsize <= NEAR_BYTES // 2 else tiles
-    else:
-        chunk, pieces = min(blocks, plane_product.CHUNK), -(-depth // plane_product.STREAMS)
-        run = max(1, min(tiles, most // (panel * spec.itemsize)))
-    wanted = TASKS * threads if threads > 1 else 1
-    run = max(1, min(run, images * G * tiles // wanted))
-    runs = -(-tiles // run)
-    parts = max(1, min(blocks, -(-wanted // (images * G * runs))))
-    panel_step = 0 if chunk == blocks and pieces == 1 else panel
-    sizes = np.array([G, C, K, pixels, x_step, depth, runs, parts, chunk, pieces, panel_step, blocks, *starts],
-                     np.int64)  # fmt: skip
-    work = images * G * C * int(starts[-1]) * vectors
-    scratch = -(-tiles // runs) * panel if panel_step else panel
-    return Form(plane_product.multiply_planes, starts, depth, images * G * runs * parts, sizes, scratch, work)
-
-
-def channels(spec: ConvSpec, images: int, pixels: int, x_step: int, columns: bool, threads: int) -> Form:
-    G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
-    panels, tiles = -(-K // (VECTORS * lanes)), -(-pixels // TILE_ROWS)
-    runs = -(-pixels // channel_product.RUN)
-    if threads > 1:
-        runs = min(tiles, max(runs, -(-TASKS * threads // (images * G * panels))))
-    y_step, plane = (spec.K, 1) if columns else (1, pixels)
-    most = max(1, NEAR_BYTES // (G * C * x_step * spec.itemsize))
-    together = next(n for n in range(min(images, most), 0, -1) if images % n == 0)
-    far = y_step == 1 and spec.min_bytes > NEAR_BYTES
-    sizes = np.array([G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far], np.int64)
-    work = images * G * panels * VECTORS * (C * round_up(pixels, PAIR) + tiles * TURN_CYCLES)
-    starts = tile_starts(K, panel_width(spec.np_dtype))
-    return Form(channel_product.multiply_channels, starts, C, images * G * panels * runs, sizes,
-                -(-pixels // runs) * VECTORS * lanes, work)  # fmt: skip
 
 
 def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
@@ -231,7 +162,7 @@ def gather(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work
         image, stride = plan.image, plan.lifted.stride
         source, flat = x.reshape(-1, *plan.lifted.spatial), target.reshape(-1)
         if stride[2] == 2 and plan.unpadded:
-            parallel(copy_every_second, len(source), plan.threads, source, flat, plan.gathered, stride, image.size)
+            parallel(copy_every_second, len(source), plan.threads, source, flat, 0, plan.gathered, stride, image.size)
         else:
             before = tuple(before for before, _ in plan.lifted.padding)
             parallel(polyphase_pad, len(source), plan.threads, source, flat, plan.gathered, image.phases, image.size,
@@ -296,13 +227,22 @@ def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
         return depthwise.cost(plan, machine)
     spec, form = plan.spec, plan.form
     nbytes = spec.min_bytes + 2 * prod(plan.parts[0][0]) * spec.itemsize
+    gather = 0.0
+    if plan.as_needed:
+        pixels, H, W, P = (int(form.sizes[i]) for i in (3, 12, 13, 15))
+        nbytes -= spec.N * spec.C * (H - P) * W * spec.itemsize  # rows that are not read
+        gather = spec.N * spec.C * P * -(-pixels // (P * lanes_of(spec.np_dtype))) * GATHER_SECONDS
     near = min(nbytes, machine.l2_bytes * plan.threads)
     moved = (near / machine.l2_bandwidth + (nbytes - near) / (BEYOND_L2 * machine.bandwidth)) / plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
     if not form.scratch:
         return SHORT_CALL * machine.call_overhead + max(moved, compute)
-    call = COLUMNS_CALL if plan.columns else GATHERED_CALL if plan.gathered else IMAGE_CALL if plan.in_one_call else 1
-    return call * machine.call_overhead + compute + moved
+    call = 1.0
+    if plan.in_one_call:
+        call = NEEDED_CALL if plan.as_needed else IMAGE_CALL
+    elif plan.gathered:
+        call = COLUMNS_CALL if plan.columns else GATHERED_CALL
+    return call * machine.call_overhead + compute + moved + gather
 
 
 pointwise = Algorithm(

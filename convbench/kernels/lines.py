@@ -44,16 +44,16 @@ def clear_line(target, at, count):
 
 
 @njit
-def copy_every_second(begin, end, source, target, plane, stride, size):
-    """target[c·plane + (d·P + h)·Q + q] = source[c, d·stride[0], h·stride[1], 2·q] for ``begin`` ≤ c < ``end``.
+def copy_every_second(begin, end, source, target, origin, plane, stride, size):
+    """target[c·plane − origin + (d·P + h)·Q + q] = source[c, d·stride[0], h·stride[1], 2·q].
 
-    source (channels, D, H, W), target flat; size: (O, P, Q), 0 ≤ d < O, h < P, q < Q.
+    source (channels, D, H, W), target flat; size: (O, P, Q); ``begin`` ≤ c < ``end``, 0 ≤ d < O, h < P, q < Q.
     """
     _, D, H, W = source.shape
     flat, lanes = source.reshape(source.size), VECTOR_BYTES // source.itemsize
     for c in range(begin, end):
         for d in range(size[0]):
-            start, at = (c * D + d * stride[0]) * H * W, c * plane + d * size[1] * size[2]
+            start, at = (c * D + d * stride[0]) * H * W, c * plane - origin + d * size[1] * size[2]
             for q in range(0, size[2], lanes):
                 _halve(target, at + q, size[2], flat, start + 2 * q, stride[1] * W, size[1], size[2] - q)
 

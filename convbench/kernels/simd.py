@@ -47,6 +47,12 @@ def opaque(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     return builder.call(empty, [value])
 
 
+def once(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """:func:`opaque`, and the loop it stands in is not unrolled: loops that seldom run would crowd out the others."""
+    empty = ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=r,0")
+    return builder.call(empty, [value], attrs=("convergent",))
+
+
 def repeat(
     builder: ir.IRBuilder,
     count: ir.Value,
