@@ -122,9 +122,9 @@ def _tile(
         def emit(tall):
             zeros = [ir.Constant(vectors.type, [0.0] * lanes)] * (tall * wide)
             walks = [(w_first, index(tall)), (x_first, step), (kept, index(wide * lanes))]
-            target, beside = (y_first, y_step_), (fetch, [ask_first, left_])
+            target, beside = (y_first, y_step_), () if keeps else ((fetch, [ask_first, left_]),)
             _, sums = products_to(
-                target, tall, wide * lanes, vectors, zeros, depth_, walks, pixels, beside, folds=False
+                target, tall, wide * lanes, vectors, zeros, depth_, walks, pixels, *beside, folds=False
             )
             sure = tall - 1 if tall > LEAST else 1
             with builder.if_else(builder.trunc(begin_, ir.IntType(1))) as (begun, later):
