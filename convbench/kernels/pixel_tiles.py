@@ -18,8 +18,8 @@ Contract (written before the code)::
     source       the line of source[ahead + j·pace] is asked for in L2 at term j; any address will do
 
 ``terms`` ≥ 1; a vector has one line or more. Nothing else is read or written. The loop is ``gemm.products``, filters
-broadcast: lanes along the pixels waste none where a group has few output channels, and need no transposition (Zhang,
-Franchetti & Low 2018, arXiv:1809.10170, §3).
+broadcast, while what will be written is asked for (``kernels/paced.py``). Lanes along the pixels waste none where a
+group has few output channels, and need no transposition (Zhang, Franchetti & Low 2018, arXiv:1809.10170, §3).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from __future__ import annotations
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import FOLDS, products
+from convbench.kernels.gemm import FOLDS
+from convbench.kernels.paced import products_to
 from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 # height -> widths: sums, pixels and one weight fit the 32 registers of AVX-512, or the 16 of narrower vectors
@@ -71,8 +72,9 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetch
     x, begins, offsets, w, initial, sums = operands
     y, y_plane, valid, lines, masks, places = output
     first_line = builder.load(builder.gep(lines, [index(0)]))
-    with builder.if_then(finish):
-        _fetch_lines(builder, vectors, M, V, y, y_plane, first_line, places)
+    place = builder.gep(y, [builder.load(builder.gep(places, [first_line]))])
+    width = V * vectors.lanes
+    written = builder.select(finish, place, sums), builder.select(finish, y_plane, index(width))
     tile = [(m, v) for m in range(M) for v in range(V)]
     firsts = [builder.gep(x, [builder.load(builder.gep(begins, [index(v)]))]) for v in range(V)]
     with builder.if_else(resume) as (again, anew):
@@ -89,14 +91,15 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetch
         start.add_incoming(splats[m], anew_end)
         starts.append(start)
 
-    def pixels(j, pointers):
+    def pixels(_, pointers):
         vectors.prefetch(builder.gep(pointers[0], [index(M * AHEAD)]))
         vectors.prefetch(pointers[1], level=2)
-        offset = builder.load(builder.gep(offsets, [j]))
+        offset = builder.load(pointers[2])
         return [vectors.load(first, offset) for first in firsts]
 
-    # more vectors than three: the loads are what the loop waits for
-    _, totals = products(vectors, starts, terms, [(w, index(M)), fetched], pixels, folds=FOLDS and V <= 3)
+    walks = [(w, index(M)), fetched, (offsets, index(1))]
+    folds = FOLDS and V <= 3  # with more vectors the loads are what the loop waits for
+    _, totals = products_to(written, M, width, vectors, starts, terms, walks, pixels, folds=folds)
     with builder.if_else(finish) as (write, keep):
         with keep:
             for value, (m, v) in zip(totals, tile, strict=True):
@@ -107,15 +110,6 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetch
                 end = builder.load(builder.gep(lines, [index(v + 1)]))
                 _store_lines(builder, vectors, totals[v::V], y, y_plane, line, end, masks, places, valid)
                 line = end
-
-
-def _fetch_lines(builder, vectors, M, V, y, y_plane, line, places):
-    """Ask for the tile's lines of y to write: they arrive while the sums are formed."""
-    start = builder.gep(y, [builder.load(builder.gep(places, [line]))])
-    for m in range(M):
-        channel = builder.gep(start, [builder.mul(y_plane, index(m))])
-        for v in range(V):
-            vectors.prefetch(builder.gep(channel, [index(v * vectors.lanes)]), write=True)
 
 
 def _store_lines(builder, vectors, values, y, y_plane, line, end, masks, places, valid):
