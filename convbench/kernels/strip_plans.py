@@ -100,8 +100,7 @@ def _planned(spec: ConvSpec, threads: int, lifted: ConvSpec, strip: Strip) -> St
 
 
 def _table(strip: Strip, lanes: int) -> np.ndarray:
-    flat = strip.image[0] == strip.slices == 1 and not strip.before[0]  # else the only slice read may be padding
-    whole = EXPANDS and flat and strip.total == 1 and strip.stride[1:] == (1, 1)
+    whole = EXPANDS and strip.total == 1 and strip.stride[1:] == (1, 1)
     table = expansion(strip.sources(), lanes) if whole else None
     return np.empty((2, 0), np.int64) if table is None else table
 

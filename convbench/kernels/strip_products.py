@@ -88,8 +88,7 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, table, w, bias, y, wor
         rows, cols = min(strip.rows, P - p), min(strip.cols, Q - q)
         if where != packed:
             if table.size:
-                image = strip.image[1] * strip.image[2]
-                expand(x, (n * groups + g) * group, image, panel, strip.plane, strip.channels, table)
+                expand(x, (n * groups + g) * group, group // strip.channels, panel, strip.plane, strip.channels, table)
                 panel[strip.channels * strip.plane :] = 0  # as there, what a whole vector may read
             else:
                 pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)

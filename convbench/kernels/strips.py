@@ -64,11 +64,13 @@ class Strip(NamedTuple):
         return O * -(-P // self.rows) * -(-Q // self.cols)
 
     def sources(self) -> np.ndarray:
-        """(plane,): at stride 1, the element of the image that each of the panel's first channel is; −1: a zero."""
-        _, H, W = self.image
-        row, column = np.divmod(np.arange(self.plane), self.pitch)
-        h, w = row - self.before[1], column - self.before[2]
-        return np.where((h >= 0) & (h < H) & (w >= 0) & (w < W), h * W + w, -1)
+        """(plane,): at stride 1, the element of the image that each of the first strip's first channel is; −1: zero."""
+        D, H, W = self.image
+        t, rest = np.divmod(np.arange(self.plane), self.phase)
+        row, column = np.divmod(rest, self.pitch)
+        d, h, w = t * self.depth_step - self.before[0], row - self.before[1], column - self.before[2]
+        inside = (t < self.slices) & (d >= 0) & (d < D) & (h >= 0) & (h < H) & (w >= 0) & (w < W)
+        return np.where(inside, (d * H + h) * W + w, -1)
 
     def sizes(self, lanes: int) -> list[tuple[int, int]]:
         """(vectors of pixels, how many) of them: the last row and column of strips may be smaller."""
