@@ -21,8 +21,9 @@ from convbench.kernels.pixel_tiles import tile
 from convbench.kernels.segment_plans import SegmentPlan
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.stencil import MULTIPLY, PAD
+from convbench.kernels.strip_lines import strip_lines
 from convbench.kernels.strip_plans import SLACK, StripPlan
-from convbench.kernels.strips import pack_strip, rows_read, strip_lines, unpacked
+from convbench.kernels.strips import pack_strip, rows_read, unpacked
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import CALL, mark
 
