@@ -49,6 +49,15 @@ def test_panels_are_padded_images(problem: str, dtype: str) -> None:
         np.testing.assert_array_equal(plane, rows[: strip.plane])
 
 
+def test_slices_that_are_padding_come_from_nowhere() -> None:
+    spec = ConvSpec.parse("mb1ic2id1ih7iw7oc4od1oh7ow7kd3kh3kw3pd1ph1pw1")
+    strip = strip_of(spec, *spec.output_spatial[1:])
+    before, only, behind = np.split(strip.sources()[: 3 * strip.phase], 3)
+    assert (before == -1).all()
+    assert (np.sort(only[only >= 0]) == np.arange(7 * 7)).all()
+    assert (behind == -1).all()
+
+
 def test_rows_that_lie_apart_have_no_table() -> None:
     assert expansion(np.array([0, 1, -1, 2, 4, 5, -1, -1]), 4) is not None
     assert expansion(np.array([0, 1, -1, 3, 4, 5, -1, -1]), 4) is None

@@ -19,10 +19,10 @@ SHAPES = [(height, width) for height, widths in TILES.items() for width in width
 
 
 @njit
-def compute(height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
-            finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace):  # fmt: skip
-    tile(height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
-         finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace)  # fmt: skip
+def compute(height, width, terms, x, x_start, starts, offsets, w, w_start, initial, initial_start, sums, sums_start,
+            resume, finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace):  # fmt: skip
+    tile(height, width, terms, x, x_start, starts, offsets, w, w_start, initial, initial_start, sums, sums_start,
+         resume, finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace)  # fmt: skip
 
 
 class Tile:
@@ -32,13 +32,16 @@ class Tile:
         rng = np.random.default_rng([height, width, terms])
         self.height, self.width, self.lanes = height, width, VECTOR_BYTES // np.dtype(dtype).itemsize
         n, self.pixels = 3, width * self.lanes
-        self.offsets = rng.permutation(terms) * (self.pixels + n)
+        apart = self.lanes + 2  # the last vector lies first
+        self.starts = np.array([0, *(apart * v for v in reversed(range(width)))])  # its own from 1 on
+        self.offsets = rng.permutation(terms) * (width * apart + n)
         self.X, self.W, self.initial = (
             rng.standard_normal(shape).astype(dtype) for shape in ((terms, self.pixels), (terms, height), height)
         )
-        self.x = np.full(n + terms * (self.pixels + n), np.nan, dtype)
-        for j, offset in enumerate(self.offsets):
-            self.x[n + offset : n + offset + self.pixels] = self.X[j]
+        self.x = np.full(n + terms * (width * apart + n), np.nan, dtype)
+        for offset, pixels in zip(self.offsets, self.X, strict=True):
+            for start, vector in zip(self.starts[1:], pixels.reshape(width, -1), strict=True):
+                self.x[n + offset + start :][: self.lanes] = vector
         self.w = np.concatenate([[np.nan], self.W.reshape(-1)]).astype(dtype)
         self.sums = np.full(2 + height * self.pixels, np.nan, dtype)
         self.plane = 3 * self.pixels + 5
@@ -57,8 +60,8 @@ class Tile:
         ]  # fmt: skip
 
     def run(self, resume: bool, finish: bool, valid: int, function=compute) -> None:
-        function(self.height, self.width, len(self.X), self.x, 3, self.offsets, self.w, 1, self.initial, 0, self.sums,
-                 2, resume, finish, self.y, 0, self.plane, valid, 1, self.lines, self.masks, self.places,
+        function(self.height, self.width, len(self.X), self.x, 3, self.starts, self.offsets, self.w, 1, self.initial, 0,
+                 self.sums, 2, resume, finish, self.y, 0, self.plane, valid, 1, self.lines, self.masks, self.places,
                  self.x, 0, 5)  # fmt: skip
 
     def close(self, got: np.ndarray, start: np.ndarray) -> None:

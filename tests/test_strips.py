@@ -49,4 +49,4 @@ def test_panels_hold_every_tap(problem: str, pitch: int, rows: int) -> None:
 
 def test_sizes_count_every_output_row() -> None:
     strip = strip_of(lift(ConvSpec.parse("mb1ic2ih13iw9oc4oh13ow9kh3kw3ph1pw1"), 3), 5, 9)
-    assert strip.sizes() == [(4 * 10 + 9, 2), (2 * 10 + 9, 1)]
+    assert strip.sizes(8) == [(7, 2), (4, 1)]  # of 4·10 + 9 and 2·10 + 9 pixels

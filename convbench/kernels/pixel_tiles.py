@@ -2,10 +2,12 @@
 
 Contract (written before the code)::
 
-    s[m, i] = Σ_{j < terms} w[w_start + j·M + m] · x[x_start + offsets[j] + i]     0 ≤ m < M, 0 ≤ i < V·L
+    s[m, v, i] = Σ_{j < terms} w[w_start + j·M + m] · x[x_start + starts[vector + v] + offsets[j] + i]
+
+    0 ≤ m < M, 0 ≤ v < V, 0 ≤ i < L
 
     M × V        a tile of :data:`TILES`: M output channels (``height``) by V vectors (``width``) of L lanes
-    x            read whole vectors at a time: V·L elements from every x_start + offsets[j]
+    x            read whole vectors at a time
     w            packed by output channel: M weights for each term, in the order of ``offsets``
     initial      what the sums start from: initial[initial_start + m] in every lane; with ``resume``,
                  sums[sums_start + (m·V + v)·L …] instead
@@ -16,8 +18,8 @@ Contract (written before the code)::
     source       the line of source[ahead + j·pace] is asked for in L2 at term j; any address will do
 
 ``terms`` ≥ 1; a vector has one line or more. Nothing else is read or written. The loop is ``gemm.products``, filters
-broadcast: lanes along the pixels waste none where a group has few output channels, and need no transposition (Zhang,
-Franchetti & Low 2018, arXiv:1809.10170, §3).
+broadcast, while what will be written is asked for (``kernels/paced.py``). Lanes along the pixels waste none where a
+group has few output channels, and need no transposition (Zhang, Franchetti & Low 2018, arXiv:1809.10170, §3).
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from __future__ import annotations
 from numba import types
 from numba.extending import intrinsic
 
-from convbench.kernels.gemm import products
+from convbench.kernels.gemm import FOLDS
+from convbench.kernels.paced import products_to
 from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 # height -> widths: sums, pixels and one weight fit the 32 registers of AVX-512, or the 16 of narrower vectors
@@ -35,12 +38,12 @@ AHEAD = 64  # terms: the weights are asked for this much earlier than used, acro
 
 @intrinsic
 def tile(
-    typingctx, height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start,
+    typingctx, height, width, terms, x, x_start, starts, offsets, w, w_start, initial, initial_start, sums, sums_start,
     resume, finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace,
 ):  # fmt: skip
     """One tile of the contract; (height, width) is one of :data:`TILES`, and each has code of its own."""
     signature = types.void(
-        height, width, terms, x, x_start, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
+        height, width, terms, x, x_start, starts, offsets, w, w_start, initial, initial_start, sums, sums_start, resume,
         finish, y, y_start, y_plane, valid, vector, lines, masks, places, source, ahead, pace,
     )  # fmt: skip
 
@@ -50,14 +53,15 @@ def tile(
         def at(array, start):
             return pointer(context, builder, sig.args[array], args[array], start)
 
-        operands = at(3, args[4]), at(5, index(0)), at(6, args[7]), at(8, args[9]), at(10, args[11])
-        output = at(14, args[15]), args[16], args[17], at(19, args[18]), at(20, index(0)), at(21, index(0))
-        fetched = at(22, args[23]), args[24]
+        vector = args[19]
+        operands = at(3, args[4]), at(5, vector), at(6, index(0)), at(7, args[8]), at(9, args[10]), at(11, args[12])
+        output = at(15, args[16]), args[17], args[18], at(20, vector), at(21, index(0)), at(22, index(0))
+        fetched = at(23, args[24]), args[25]
         for M, widths in TILES.items():
             with builder.if_then(builder.icmp_signed("==", args[0], index(M))):
                 for V in widths:
                     with builder.if_then(builder.icmp_signed("==", args[1], index(V))):
-                        _emit(builder, vectors, M, V, args[2], operands, args[12], args[13], output, fetched)
+                        _emit(builder, vectors, M, V, args[2], operands, args[13], args[14], output, fetched)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -65,12 +69,14 @@ def tile(
 
 def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetched):
     """The code of an M × V tile, between the contract's operands and its output."""
-    x, offsets, w, initial, sums = operands
+    x, begins, offsets, w, initial, sums = operands
     y, y_plane, valid, lines, masks, places = output
     first_line = builder.load(builder.gep(lines, [index(0)]))
-    with builder.if_then(finish):
-        _fetch_lines(builder, vectors, M, V, y, y_plane, first_line, places)
+    place = builder.gep(y, [builder.load(builder.gep(places, [first_line]))])
+    width = V * vectors.lanes
+    written = builder.select(finish, place, sums), builder.select(finish, y_plane, index(width))
     tile = [(m, v) for m in range(M) for v in range(V)]
+    firsts = [builder.gep(x, [builder.load(builder.gep(begins, [index(v)]))]) for v in range(V)]
     with builder.if_else(resume) as (again, anew):
         with again:
             loaded = [vectors.load(sums, index((m * V + v) * vectors.lanes)) for m, v in tile]
@@ -85,13 +91,15 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetch
         start.add_incoming(splats[m], anew_end)
         starts.append(start)
 
-    def pixels(j, pointers):
+    def pixels(_, pointers):
         vectors.prefetch(builder.gep(pointers[0], [index(M * AHEAD)]))
         vectors.prefetch(pointers[1], level=2)
-        source = builder.gep(x, [builder.load(builder.gep(offsets, [j]))])
-        return [vectors.load(source, index(v * vectors.lanes)) for v in range(V)]
+        offset = builder.load(pointers[2])
+        return [vectors.load(first, offset) for first in firsts]
 
-    _, totals = products(vectors, starts, terms, [(w, index(M)), fetched], pixels)
+    walks = [(w, index(M)), fetched, (offsets, index(1))]
+    folds = FOLDS and V <= 3  # with more vectors the loads are what the loop waits for
+    _, totals = products_to(written, M, width, vectors, starts, terms, walks, pixels, folds=folds)
     with builder.if_else(finish) as (write, keep):
         with keep:
             for value, (m, v) in zip(totals, tile, strict=True):
@@ -102,15 +110,6 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetch
                 end = builder.load(builder.gep(lines, [index(v + 1)]))
                 _store_lines(builder, vectors, totals[v::V], y, y_plane, line, end, masks, places, valid)
                 line = end
-
-
-def _fetch_lines(builder, vectors, M, V, y, y_plane, line, places):
-    """Ask for the tile's lines of y to write: they arrive while the sums are formed."""
-    start = builder.gep(y, [builder.load(builder.gep(places, [line]))])
-    for m in range(M):
-        channel = builder.gep(start, [builder.mul(y_plane, index(m))])
-        for v in range(V):
-            vectors.prefetch(builder.gep(channel, [index(v * vectors.lanes)]), write=True)
 
 
 def _store_lines(builder, vectors, values, y, y_plane, line, end, masks, places, valid):

@@ -88,19 +88,19 @@ def _planned(spec: ConvSpec, threads: int, lifted: ConvSpec, strip: Strip) -> St
     small = strip.channels * taps <= LEAST_TERMS and strip.panel * spec.itemsize <= PLANE_BYTES
     by_plane = small and prod(spec.output_shape) * spec.itemsize > WRITTEN_BYTES
     lanes = VECTOR_BYTES // spec.itemsize
-    sums = -(-strip.pixels // lanes) * lanes * block_k * height if block_c < strip.channels else 0
+    most = max(vectors for vectors, _ in strip.sizes(lanes))
+    sums = most * lanes * block_k * height if block_c < strip.channels else 0
     floats = round_up(strip.panel + SLACK * lanes + sums + block_k * height, ALIGNMENT // spec.itemsize)
     own = [height, block_c, block_k, TILES[height][0], by_plane, spec.K // spec.groups, floats, strip.most_lines]
     return StripPlan(
         spec, threads, lifted, strip, height, block_c, block_k, strip_offsets(lifted, strip, block_c),
         table=_table(strip, lanes), sizes=np.concatenate([numbers(strip), own]), tasks=strips * -(-tiles // block_k),
-        scratch=floats * spec.itemsize + round_up(4 * strip.most_lines * 8, ALIGNMENT),
+        scratch=floats * spec.itemsize + round_up(5 * strip.most_lines * 8, ALIGNMENT),
     )  # fmt: skip
 
 
 def _table(strip: Strip, lanes: int) -> np.ndarray:
-    flat = strip.image[0] == strip.slices == 1 and not strip.before[0]  # else the only slice read may be padding
-    whole = EXPANDS and flat and strip.total == 1 and strip.stride[1:] == (1, 1)
+    whole = EXPANDS and strip.total == 1 and strip.stride[1:] == (1, 1)
     table = expansion(strip.sources(), lanes) if whole else None
     return np.empty((2, 0), np.int64) if table is None else table
 
@@ -117,8 +117,7 @@ def work(spec: ConvSpec, strip: Strip) -> float:
     widest = TILES[height][0]
     blocks = max(1.0, terms / LEAST_TERMS)
     done = 0.0
-    for pixels, count in strip.sizes():
-        vectors = -(-pixels // lanes)
+    for vectors, count in strip.sizes(lanes):
         alone = vectors == 1 if widest == 3 else vectors % widest % 2 == 1  # as ``multiply_strips`` divides them
         products = terms * height * (vectors + LONE_WORK * alone)
         done += count * -(-channels // height) * (products + blocks * -(-vectors // widest) * TILE_WORK)
@@ -130,7 +129,7 @@ def executed_flop(plan: StripPlan) -> float:
     """Counts what the lanes do: positions between output rows, whole vectors and whole tiles of channels."""
     spec, strip = plan.spec, plan.strip
     lanes = VECTOR_BYTES // spec.itemsize
-    vectors = sum(count * -(-pixels // lanes) for pixels, count in strip.sizes())
+    vectors = sum(count * n for n, count in strip.sizes(lanes))
     return 2.0 * spec.N * spec.groups * vectors * lanes * plan.tiles_k * plan.height * prod(spec.weight_shape[1:])
 
 
@@ -143,6 +142,6 @@ def packed_bytes(plan: StripPlan) -> float:
 def tile_count(plan: StripPlan) -> float:
     """Tiles that one call computes, partial sums of a block counted each."""
     spec, strip = plan.spec, plan.strip
-    wide = VECTOR_BYTES // spec.itemsize * TILES[plan.height][0]
-    across = sum(count * -(-pixels // wide) for pixels, count in strip.sizes())
+    widest = TILES[plan.height][0]
+    across = sum(count * -(-vectors // widest) for vectors, count in strip.sizes(VECTOR_BYTES // spec.itemsize))
     return float(spec.N * spec.groups * across * -(-strip.channels // plan.block_c) * plan.tiles_k)

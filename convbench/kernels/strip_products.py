@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from convbench.kernels.expansion import expand
-from convbench.kernels.fetching import fetching
+from convbench.kernels.fetching import fetching_runs
 from convbench.kernels.jit import njit
 from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.pixel_tiles import tile
 from convbench.kernels.segment_plans import SegmentPlan
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.stencil import MULTIPLY, PAD
+from convbench.kernels.strip_lines import strip_lines
 from convbench.kernels.strip_plans import SLACK, StripPlan
-from convbench.kernels.strips import pack_strip, strip_lines, unpacked
+from convbench.kernels.strips import pack_strip, rows_read, unpacked
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import CALL, mark
 
@@ -73,8 +74,8 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, table, w, bias, y, wor
     panel = scratch[: strip.channels * strip.plane + SLACK * lanes]
     initial = scratch[panel.size :]
     lines, masks = integers[:most_lines], integers[most_lines : 2 * most_lines]
-    places, firsts = integers[2 * most_lines : 3 * most_lines], integers[3 * most_lines :]
-    tasks_g = O * strips_p * strips_q * parts
+    places, firsts = integers[2 * most_lines : 3 * most_lines], integers[3 * most_lines : 4 * most_lines]
+    starts = integers[4 * most_lines :]
     group = strip.channels * strip.image[0] * strip.image[1] * strip.image[2]
     tiles = 0
     packed, laid = -1, (0, 0)  # the panel's task; the rows and columns that lines and tiles are of
@@ -88,13 +89,12 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, table, w, bias, y, wor
         rows, cols = min(strip.rows, P - p), min(strip.cols, Q - q)
         if where != packed:
             if table.size:
-                image = strip.image[1] * strip.image[2]
-                expand(x, (n * groups + g) * group, image, panel, strip.plane, strip.channels, table)
+                expand(x, (n * groups + g) * group, group // strip.channels, panel, strip.plane, strip.channels, table)
                 panel[strip.channels * strip.plane :] = 0  # as there, what a whole vector may read
             else:
                 pack_strip(x, (n * groups + g) * strip.channels, o, p, q, rows, strip, panel)
             if (rows, cols) != laid:
-                vectors = strip_lines(rows, cols, strip, Q, lanes, lines, masks, places)
+                vectors = strip_lines(rows, cols, strip, Q, lanes, starts, lines, masks, places)
                 tiles, laid = divided(vectors, widest, firsts), (rows, cols)
             packed = where
             mark(ticks, PAD)
@@ -104,21 +104,34 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, table, w, bias, y, wor
             initial[k - first_k * M] = bias[g * channels + k] if known else 0
         sums = block_k * M
         y_first = ((((n * groups + g) * channels) * O + o) * P + p) * Q + q
-        ahead, pace = fetching(task, tasks_g, group, strip.channels * taps * tiles * (last_k - first_k), x.size)
+        across = last_k - first_k
+        blocks = (strip.channels + block_c - 1) // block_c
+        following, run = rows_read(strip, where + 1)
+        fetches = part + 1 == parts and following < x.size
+        ahead, piece, each, jump = fetching_runs(following, run * fetches, group // strip.channels, strip.channels,
+                                                 tiles * across * blocks)  # fmt: skip
+        left = each
         for c in range(0, strip.channels, block_c):
             some = min(block_c, strip.channels - c)
-            across = last_k - first_k
-            for i in range(tiles * across):
-                j, k = (i % tiles, i // tiles) if by_plane else (i // across, i % across)
-                v = firsts[j]
+            pace = -(-piece // (some * taps))
+            j = k = 0
+            for _ in range(tiles * across):
+                v, kt = firsts[j], first_k + k
                 width = firsts[j + 1] - v
-                kt = first_k + k
-                tile(M, width, some * taps, panel, c * strip.plane + v * lanes, offsets, w,
+                tile(M, width, some * taps, panel, c * strip.plane, starts, offsets, w,
                      g * filters + (c * tiles_k + kt * some) * taps * M, initial, k * M, initial,
                      sums + (v * block_k + k * width) * M * lanes, c > 0, c + some == strip.channels, y,
                      y_first + kt * M * O * P * Q, O * P * Q, min(M, channels - kt * M), v, lines, masks, places,
                      x, ahead, pace)  # fmt: skip
-                ahead += some * taps * pace
+                left -= 1
+                ahead += piece if left else jump
+                left = left if left else each
+                if by_plane:
+                    j = j + 1 if j + 1 < tiles else 0
+                    k += j == 0
+                else:
+                    k = k + 1 if k + 1 < across else 0
+                    j += k == 0
         mark(ticks, MULTIPLY)
 
 

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.simd import INDEX, Vectors, index, pointer
+from convbench.kernels.strip_lines import vector_count
 from convbench.spec import ConvSpec
 
 FAR = 1 << 30  # columns: those of a strip are compared as int32
@@ -48,14 +49,9 @@ class Strip(NamedTuple):
     plane: int  # elements from one channel to the next
 
     @property
-    def pixels(self) -> int:
-        """From a strip's first output to its last; rows lie ``pitch`` apart."""
-        return (self.rows - 1) * self.pitch + self.cols
-
-    @property
     def most_lines(self) -> int:
         """Bound of the lines in which a strip's vectors are stored: each ends with its row or with its vector."""
-        return self.pixels // 2 + self.rows + 3  # vectors have two lanes or more
+        return (self.rows * self.pitch) // 2 + self.rows + 3  # vectors have two lanes or more
 
     @property
     def panel(self) -> int:
@@ -69,17 +65,20 @@ class Strip(NamedTuple):
         return O * -(-P // self.rows) * -(-Q // self.cols)
 
     def sources(self) -> np.ndarray:
-        """(plane,): at stride 1, the element of the image that each of the panel's first channel is; −1: a zero."""
-        _, H, W = self.image
-        row, column = np.divmod(np.arange(self.plane), self.pitch)
-        h, w = row - self.before[1], column - self.before[2]
-        return np.where((h >= 0) & (h < H) & (w >= 0) & (w < W), h * W + w, -1)
+        """(plane,): at stride 1, the element of the image that each of the first strip's first channel is; −1: zero."""
+        D, H, W = self.image
+        t, rest = np.divmod(np.arange(self.plane), self.phase)
+        row, column = np.divmod(rest, self.pitch)
+        d, h, w = t * self.depth_step - self.before[0], row - self.before[1], column - self.before[2]
+        inside = (t < self.slices) & (d >= 0) & (d < D) & (h >= 0) & (h < H) & (w >= 0) & (w < W)
+        return np.where(inside, (d * H + h) * W + w, -1)
 
-    def sizes(self) -> list[tuple[int, int]]:
-        """(pixels, how many) of them: the last row and column of strips may be smaller."""
+    def sizes(self, lanes: int) -> list[tuple[int, int]]:
+        """(vectors of pixels, how many) of them: the last row and column of strips may be smaller."""
         (O, P, Q), pitch = self.output, self.pitch
         rows, cols = ([(size, n // size), (n % size, n % size > 0)] for n, size in ((P, self.rows), (Q, self.cols)))
-        return [((r - 1) * pitch + c, O * i * j) for r, i in rows for c, j in cols if i and j]
+        count = vector_count.py_func
+        return [(count(r, c, pitch, lanes), O * i * j) for r, i in rows for c, j in cols if i and j]
 
 
 def strip_of(spec: ConvSpec, rows: int, cols: int) -> Strip:
@@ -293,32 +292,17 @@ def pack_strip(x, channel, o, p, q, rows, strip, panel):
 
 
 @njit
-def strip_lines(rows, cols, strip, y_row, lanes, lines, masks, places):
-    """Where a strip's vectors of pixels go: the lines that ``kernels/pixel_tiles.py`` stores; the number of vectors.
+def rows_read(strip, where):
+    """What strip number ``where`` of all images and groups reads of its first channel: where in x, and how much.
 
-    y rows lie ``y_row`` apart; rows × cols is the strip's part of the output.
+    Whole rows of the image, in the last of its slices; neither need lie in x.
     """
-    pixels = (rows - 1) * strip.pitch + cols
-    vectors = (pixels + lanes - 1) // lanes
-    line = row = 0
-    for v in range(vectors):
-        lines[v] = line
-        first = v * lanes
-        while True:
-            begin = row * strip.pitch - first
-            low, high = max(0, begin), min(lanes, begin + cols)
-            if low < high:
-                masks[line] = (1 << high) - (1 << low)
-                places[line] = first - row * (strip.pitch - y_row)
-                line += 1
-            if row == rows - 1 or begin + strip.pitch > lanes:
-                break
-            row += 1
-            if begin + strip.pitch == lanes:
-                break
-        if line == lines[v]:  # a vector between two rows: nothing to store
-            masks[line] = 0
-            places[line] = 0
-            line += 1
-    lines[vectors] = line
-    return vectors
+    D, H, W = strip.image
+    O, P, Q = strip.output
+    strips_p, strips_q = (P + strip.rows - 1) // strip.rows, (Q + strip.cols - 1) // strip.cols
+    above, sp = divmod(where // strips_q, strips_p)
+    image, o = divmod(above, O)
+    d = o * strip.stride[0] + (strip.slices - 1) * strip.depth_step - strip.before[0]
+    top = max(0, sp * strip.rows * strip.stride[1] - strip.before[1])
+    rows = max(0, min(H - top, strip.height * strip.stride[1]))
+    return ((image * strip.channels * D + min(max(d, 0), D - 1)) * H + top) * W, rows * W
