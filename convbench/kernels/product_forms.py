@@ -86,17 +86,12 @@ def planes(
     G, K, C, lanes = spec.groups, spec.K // spec.groups, spec.C // spec.groups, lanes_of(spec.np_dtype)
     starts = plane_product.tile_starts(K)
     vectors, blocks = -(-pixels // lanes), len(starts) - 1
-    most = plane_product.PANEL_BYTES
-    if limit is not None:
-        most = min(most, limit // threads // ALIGNMENT * ALIGNMENT)
-    gathers = rows != AS_IT_LIES
+    room = plane_product.PANEL_BYTES if limit is None else limit // threads // ALIGNMENT * ALIGNMENT
+    most, gathers = min(plane_product.PANEL_BYTES, room), rows != AS_IT_LIES
     if gathers:  # a channel takes its row of the panel and a plane
         widest = plane_product.WIDTH * VECTOR_BYTES
-        most = (
-            min(GATHERED_BYTES if limit is None else limit, GATHERED_BYTES)
-            // (widest + x_step * spec.itemsize)
-            * widest
-        )
+        room = GATHERED_BYTES if limit is None else min(limit, GATHERED_BYTES)
+        most = room // (widest + x_step * spec.itemsize) * widest
     tiles = -(-plane_product.most_vectors(pixels, lanes) // plane_product.WIDTH)
     depth = plane_product.depth_block(C, most)
     panel = depth * plane_product.WIDTH * lanes
@@ -105,12 +100,10 @@ def planes(
     far = nbytes + G * K * C * spec.itemsize > FAR_BYTES
     short = SHORT_ROW if images == 1 else SHORT_ROW // 2  # with many images all of them come from beyond L2
     chunk, run = blocks, tiles
-    if gathers:
-        pass
-    elif row > short and nbytes > NEAR_BYTES:
+    if row > short and nbytes > NEAR_BYTES and not gathers:
         chunk = blocks if nbytes <= MIDDLING_BYTES else min(blocks, plane_product.CHUNK)
         run = max(1, min(tiles, most // (panel * spec.itemsize)))
-    elif not far and C * K * spec.itemsize <= NEAR_BYTES // 2:
+    elif C * K * spec.itemsize <= NEAR_BYTES // 2 and not (far or gathers):
         run = 1
     wanted = TASKS * threads if threads > 1 else 1
     together = 1
