@@ -7,10 +7,10 @@ Contract of one tile (``_tile``), ``height`` channels × ``width`` vectors of L 
 
     rows     height, one less, or any if height is the least there is
     skip     < L: only the first vector is masked below; cols > (width − 1)·L: only the last one is masked above
-    x        as it lies (``keep``), and then panel[c·width·L + p] = x[c·x_step + p], 0 for other p, is written too;
+    x        as it lies (KEEPS), and then panel[c·width·L + p] = x[c·x_step + p], 0 for other p, is written too;
              or such a panel itself: x_step = width·L, every lane read
     w        depth · height packed weights, the channels of one c side by side (``packing``, tiles of ``tile_heights``)
-    asked    lines of ``source`` fetched into the L2 cache with every row of y: from ``ask_start`` on, ``left`` of them
+    asked    (ASKS) lines of ``source`` fetched into the L2 cache with every row of y: from ``ask_start`` on, ``left``
              side by side, then ``lines`` side by side again and again, ``jump`` elements from the last to the first
 
 Nothing beyond rows and cols of x, bias and y is touched; what is fetched may lie anywhere. The loop is
@@ -38,6 +38,7 @@ WIDTH, NARROW = 3, 2  # vectors of pixels a tile
 DEPTH = 128  # channels summed at a time, at most: a tile's panel stays within the L1 cache
 PANEL_BYTES = 192 << 10  # of the panels of a run of tiles, which stay in the L2 cache
 CHUNK = 2  # tiles of channels multiplied with one tile of pixels before the next, where planes are long
+COMPUTES, KEEPS, ASKS = 0, 1, 2  # what a tile does: products; also of x a panel; also asks for what comes next
 ONE = 1 << 16  # a line, in parts
 AHEAD = 1024  # bytes between the filters that are used and those that are fetched
 ALIGNED = 64  # vectors of a plane from which one more is worth writing to whole cache lines
@@ -62,15 +63,15 @@ def depth_block(channels: int, panel_bytes: int) -> int:
 
 @intrinsic(prefer_literal=True)
 def _tile(
-    typingctx, width, keep, height, depth, x, x_start, x_step, w, w_start, panel, panel_start, bias, bias_start, y,
+    typingctx, width, does, height, depth, x, x_start, x_step, w, w_start, panel, panel_start, bias, bias_start, y,
     y_start, y_step, rows, skip, cols, begin, source, ask_start, asked, left, lines, jump,
 ):  # fmt: skip
-    """The contract above for literal width and keep; height: LEAST, LEAST + PAIR, … HEIGHT."""
+    """The contract above for literal width and does; height: LEAST, LEAST + PAIR, … HEIGHT."""
     signature = types.void(
-        width, keep, height, depth, x, x_start, x_step, w, w_start, panel, panel_start, bias, bias_start, y, y_start,
+        width, does, height, depth, x, x_start, x_step, w, w_start, panel, panel_start, bias, bias_start, y, y_start,
         y_step, rows, skip, cols, begin, source, ask_start, asked, left, lines, jump,
     )  # fmt: skip
-    wide, keeps = width.literal_value, keep.literal_value
+    wide, keeps, asks = width.literal_value, does.literal_value == KEEPS, does.literal_value == ASKS
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, x.dtype)
@@ -122,7 +123,7 @@ def _tile(
         def emit(tall):
             zeros = [ir.Constant(vectors.type, [0.0] * lanes)] * (tall * wide)
             walks = [(w_first, index(tall)), (x_first, step), (kept, index(wide * lanes))]
-            target, beside = (y_first, y_step_), () if keeps else ((fetch, [ask_first, left_]),)
+            target, beside = (y_first, y_step_), ((fetch, [ask_first, left_]),) if asks else ()
             _, sums = products_to(
                 target, tall, wide * lanes, vectors, zeros, depth_, walks, pixels, *beside, folds=False
             )
@@ -203,12 +204,8 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
                 lines, next_depth = -(-W // line), next_depth * P
             else:
                 next_at = (NARROW * next_first + min(next_first, wide)) * lanes - shift
-                source, apart, count, gap = (
-                    (next_image * C + next_c) * x_step + next_at,
-                    x_step,
-                    next_depth,
-                    np.int64(0),
-                )
+                source, apart = (next_image * C + next_c) * x_step + next_at, x_step
+                count, gap = next_depth, np.int64(0)
                 lines = max(1, -(-(next_end - next_first) * WIDTH * lanes // line))  # side by side
                 if runs == 1:  # whole planes: all of them
                     lines, next_depth = -(-next_depth * x_step // line), np.int64(1)
@@ -217,7 +214,7 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
             pace = np.int64(0)  # lines a tile of products, in parts of ONE
             if asks and next_task < end:
                 pace = lines * next_depth * ONE // max(1, (t_end - t_first) * (b_end - b_first - 1))
-            due, done, row = np.int64(0), np.int64(0), np.int64(0)
+            due = done = row = none = np.int64(0)
             for b_chunk in range(b_first, b_end, chunk):
                 for tile in range(t_first, t_end):
                     width = WIDTH if tile < wide else NARROW
@@ -231,11 +228,32 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
                         y_start = (image * K + k) * pixels + at
                         w_start = (g * C + c) * total + k * depth
                         begins = c == 0
-                        ask, left, asked = source + done * line, lines - done, np.int64(0)
-                        if pace > 0 and b > b_first:
-                            due += pace
+                        if b == b_first:  # x as it lies
+                            x_start = at_first + at
+                            if width == WIDTH:
+                                _tile(WIDTH, KEEPS, height, depth, tensor, x_start, x_step, w, w_start, panels, kept,
+                                      bias, g * K + k, y, y_start, pixels, rows, skip, cols, begins,
+                                      x, none, none, none, none, none)  # fmt: skip
+                            else:
+                                _tile(NARROW, KEEPS, height, depth, tensor, x_start, x_step, w, w_start, panels, kept,
+                                      bias, g * K + k, y, y_start, pixels, rows, skip, cols, begins,
+                                      x, none, none, none, none, none)  # fmt: skip
+                            continue
+                        due += pace
+                        if width == NARROW:
+                            _tile(NARROW, COMPUTES, height, depth, panels, kept, none, w, w_start, panels, kept, bias,
+                                  g * K + k, y, y_start, pixels, rows, skip, cols, begins,
+                                  x, none, none, none, none, none)  # fmt: skip
+                        elif due < HEIGHT * ONE:
+                            _tile(WIDTH, COMPUTES, height, depth, panels, kept, none, w, w_start, panels, kept, bias,
+                                  g * K + k, y, y_start, pixels, rows, skip, cols, begins,
+                                  x, none, none, none, none, none)  # fmt: skip
+                        else:
                             asked = due // (HEIGHT * ONE)  # with each row of y
                             due -= asked * (HEIGHT * ONE)
+                            _tile(WIDTH, ASKS, height, depth, panels, kept, none, w, w_start, panels, kept, bias,
+                                  g * K + k, y, y_start, pixels, rows, skip, cols, begins,
+                                  x, source + done * line, asked, lines - done, lines, jump)  # fmt: skip
                             done += asked * HEIGHT
                             while done >= lines:
                                 done -= lines
@@ -244,21 +262,3 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
                                 if row == count:
                                     row = np.int64(0)
                                     source += gap
-                        if b == b_first:  # x as it lies
-                            x_start = at_first + at
-                            if width == WIDTH:
-                                _tile(WIDTH, 1, height, depth, tensor, x_start, x_step, w, w_start, panels, kept, bias,
-                                      g * K + k, y, y_start, pixels, rows, skip, cols, begins,
-                                      x, ask, asked, left, lines, jump)  # fmt: skip
-                            else:
-                                _tile(NARROW, 1, height, depth, tensor, x_start, x_step, w, w_start, panels, kept, bias,
-                                      g * K + k, y, y_start, pixels, rows, skip, cols, begins,
-                                      x, ask, asked, left, lines, jump)  # fmt: skip
-                        elif width == WIDTH:
-                            _tile(WIDTH, 0, height, depth, panels, kept, 0, w, w_start, panels, kept, bias,
-                                  g * K + k, y, y_start, pixels, rows, skip, cols, begins,
-                                  x, ask, asked, left, lines, jump)  # fmt: skip
-                        else:
-                            _tile(NARROW, 0, height, depth, panels, kept, 0, w, w_start, panels, kept, bias,
-                                  g * K + k, y, y_start, pixels, rows, skip, cols, begins,
-                                  x, ask, asked, left, lines, jump)  # fmt: skip
