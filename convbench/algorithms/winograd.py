@@ -180,7 +180,10 @@ def flop_by_phase(plan: Plan) -> tuple[float, float, float]:
 
 
 def cost(plan: Plan, machine: Machine) -> float:
-    """Products and their filters' bytes, overlapping but for a fifth; transforms, V and M twice through L2; images."""
+    """Products and their filters' bytes, overlapping but for a fifth; transforms; V and M of a block twice; images.
+
+    A block that L2 does not hold goes through the cache behind it, three quarters of it.
+    """
     spec, grid = plan.spec, plan.grid
     into, product, out_of = flop_by_phase(plan)
     outputs = spec.groups * panel_count(spec) * panel_width(spec.np_dtype)
@@ -189,6 +192,10 @@ def cost(plan: Plan, machine: Machine) -> float:
     streams = filters > machine.l2_bytes * plan.threads
     read = machine.byte_time(filters, plan.threads) * grid.blocks / (READ_EFFICIENCY if streams else 1)
     transformed = plan.products * grid.strips * grid.columns * (spec.C + outputs) * spec.itemsize
+    block = plan.products * grid.block_strips * grid.block_columns * spec.itemsize
+    held = block * (grid.channels + grid.panels * panel_width(spec.np_dtype)) <= machine.l2_bytes
+    near, far = (2.0, 0.0) if held else (0.5, 1.5)
+    twice = transformed * (near / machine.l2_bandwidth + far / machine.bandwidth)
     overlap = (plan.rows.r - plan.rows.stride) / grid.block_strips
     across = grid.columns / min(grid.tile_columns, grid.block_columns)
     lines = grid.strips * (plan.rows.step + overlap) * spec.C * across
@@ -197,7 +204,7 @@ def cost(plan: Plan, machine: Machine) -> float:
         + max(multiply, read)
         + min(multiply, read) / 5
         + machine.flop_time(into + out_of, spec, plan.threads, TRANSFORM_EFFICIENCY)
-        + (2 * transformed / machine.l2_bandwidth + lines * LINE_SECONDS) / plan.threads
+        + (twice + lines * LINE_SECONDS) / plan.threads
         + machine.byte_time(spec.min_bytes - prod(spec.weight_shape) * spec.itemsize, plan.threads)
     )
 
