@@ -56,6 +56,27 @@ def test_a_thread_that_gets_no_core_holds_nobody_up() -> None:
         free.set()
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_no_thread_could_be_started_for_is_not_run_later(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool queues work and then fails: it must neither keep the arrays nor run the share a second time."""
+    monkeypatch.setattr(threads, "_pool", pool := threads._Pool(4))
+    free = threading.Event()
+    busy = [pool.submit(free.wait, 60) for _ in range(others)]
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    seen = np.zeros(100, np.int64)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        parallel(_count, 100, 3, seen)
+    assert pool._work_queue.empty()
+    free.set()
+    pool.shutdown()
+    assert all(future.done() for future in busy)
+    np.testing.assert_array_equal(seen, 1)
+
+
 def test_an_error_waits_for_the_other_threads() -> None:
     """Their scratch is lent to somebody else next."""
     begun, ended = threading.Event(), []
@@ -70,6 +91,25 @@ def test_an_error_waits_for_the_other_threads() -> None:
     with pytest.raises(ZeroDivisionError):
         parallel(fail, 4, 2)
     assert len(ended) == 1
+
+
+def test_one_error_waits_for_all_other_threads() -> None:
+    """Of several that fail, none is left behind."""
+    begun, failed, ended = threading.Barrier(3), threading.Event(), []
+
+    def fail(begin: int, end: int) -> None:
+        begun.wait(60)
+        if begin == 1:
+            failed.set()
+            raise ZeroDivisionError
+        failed.wait(60)
+        ended.append(sum(range(10**6)))
+
+    with threads._Pool(3) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "_pool", pool)
+        with pytest.raises(ZeroDivisionError):
+            parallel(fail, 3, 3)
+        assert len(ended) == 2
 
 
 def test_one_thread_nests() -> None:

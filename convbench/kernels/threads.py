@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from queue import Empty
 from typing import Any
 
 import numba
@@ -19,7 +20,19 @@ from convbench.machine import processors
 
 ALWAYS = 16  # threads that may be asked for on any machine; what is beyond its processors takes turns
 
-_pool: ThreadPoolExecutor | None = None
+
+class _Pool(ThreadPoolExecutor):
+    """A pool whose work stays undone, for whoever submitted it to cancel, where no thread can be started for it."""
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:  # and the work lies in the queue, to be run by a later thread, or kept for ever
+            with suppress(Empty):
+                self._work_queue.get_nowait()
+
+
+_pool: _Pool | None = None
 _here = threading.local()
 
 
@@ -74,7 +87,7 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
             kernel(0, tasks, *args, private[0])
         return
     if _pool is None:
-        _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="convbench")
+        _pool = _Pool(max_workers=os.cpu_count(), thread_name_prefix="convbench")
 
     def share(t: int) -> None:
         scratch = () if private is None else (private[t],)
@@ -90,6 +103,8 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
             if t > len(futures) or futures[t - 1].cancel():
                 share(t)
     finally:
-        for future in futures:
-            if not future.cancel():
-                future.result()
+        begun = [future for future in futures if not future.cancel()]
+        for future in begun:
+            future.exception()  # all have ended before one is raised: their scratch is lent to somebody else next
+    for future in begun:
+        future.result()
