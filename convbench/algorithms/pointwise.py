@@ -75,13 +75,12 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     if prod(spec.spatial) == prod(spec.output_spatial) == 1:
         lifted = lifted.replace(stride=1)  # of the one pixel, whatever the stride
     image = Polyphase.of(lifted)
-    line = ALIGNMENT // spec.itemsize
     images, pixels = spec.N, prod(spec.output_spatial)
     unpadded = lifted.canonical_padding == ((0, 0),) * 3
     columns = image.in_place and pixels == 1 and images > 1
     if columns:
         images, pixels = 1, images
-    gathered = round_up(pixels, line) if columns else 0 if image.in_place else image.plane
+    gathered = round_up(pixels, ALIGNMENT // spec.itemsize) if columns else 0 if image.in_place else image.plane
     form = as_needed = None
     if not gathered and images == pixels == 1:
         form = read_once(spec)
@@ -98,29 +97,20 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
         far = images * spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > product_forms.NEAR_BYTES
         if form is None or by_channels.work * (REREAD if far else 1) < form.work:
             form = by_channels
+    read = spec.C if columns else spec.N * spec.C
+    parts = _parts(spec, read, 0 if form is as_needed else gathered, form, threads)
+    if as_needed is not None and workspace_limit is not None and scratch_bytes(parts) > workspace_limit:
+        form, parts = as_needed, _parts(spec, read, 0, as_needed, threads)
     gathers = form is as_needed is not None
-    if gathers:
-        gathered = 0
-    channels_read = spec.C if columns else spec.N * spec.C
-    scratch = round_up(form.scratch, line)
-    parts = ((channels_read, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
-    in_one_call = not gathered and threads == 1
-    no_bias = np.zeros(spec.K, spec.np_dtype)
-    return Plan(
-        spec,
-        threads,
-        lifted,
-        image,
-        unpadded,
-        columns,
-        gathered,
-        gathers,
-        form,
-        no_bias,
-        in_one_call,
-        spec.np_dtype,
-        parts,
-    )
+    gathered = 0 if gathers else gathered
+    in_one_call, no_bias = not gathered and threads == 1, np.zeros(spec.K, spec.np_dtype)
+    return Plan(spec, threads, lifted, image, unpadded, columns, gathered, gathers, form, no_bias, in_one_call,
+                spec.np_dtype, parts)  # fmt: skip
+
+
+def _parts(spec: ConvSpec, channels: int, gathered: int, form: Form, threads: int) -> tuple[Part, ...]:
+    scratch = round_up(form.scratch, ALIGNMENT // spec.itemsize)
+    return ((channels, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
 
 
 def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
@@ -229,9 +219,9 @@ def cost(plan: Plan | StencilPlan, machine: Machine) -> float:
     nbytes = spec.min_bytes + 2 * prod(plan.parts[0][0]) * spec.itemsize
     gather = 0.0
     if plan.as_needed:
-        pixels, H, W, P = (int(form.sizes[i]) for i in (3, 12, 13, 15))
+        (_, H, W), (_, P, Q) = plan.lifted.spatial, plan.image.size
         nbytes -= spec.N * spec.C * (H - P) * W * spec.itemsize  # rows that are not read
-        gather = spec.N * spec.C * P * -(-pixels // (P * lanes_of(spec.np_dtype))) * GATHER_SECONDS
+        gather = spec.N * spec.C * P * -(-Q // lanes_of(spec.np_dtype)) * GATHER_SECONDS
     near = min(nbytes, machine.l2_bytes * plan.threads)
     moved = (near / machine.l2_bandwidth + (nbytes - near) / (BEYOND_L2 * machine.bandwidth)) / plan.threads
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)

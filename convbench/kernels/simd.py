@@ -27,6 +27,8 @@ def _vector_bytes() -> int:
 VECTOR_BYTES = _vector_bytes()
 INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
+Turn = Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]]
+"""One turn of a loop: its number and the values carried so far to those carried on."""
 
 
 def index(value: int) -> ir.Constant:
@@ -57,7 +59,7 @@ def repeat(
     builder: ir.IRBuilder,
     count: ir.Value,
     carried: Sequence[ir.Value],
-    body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
+    body: Turn,
 ) -> Sequence[ir.Value]:
     """Emit ``for i in range(count): carried = body(i, carried)``, count ≥ 1; gives the values after the last."""
     before, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("loop.done")
@@ -79,7 +81,7 @@ def repeat_any(
     builder: ir.IRBuilder,
     count: ir.Value,
     carried: Sequence[ir.Value],
-    body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
+    body: Turn,
 ) -> Sequence[ir.Value]:
     """:func:`repeat` for count ≥ 0."""
     before, some, done = builder.block, builder.append_basic_block("some"), builder.append_basic_block("some.done")
@@ -102,7 +104,7 @@ def repeat_together(
     builder: ir.IRBuilder,
     count: ir.Value,
     carried: Sequence[ir.Value],
-    body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
+    body: Turn,
     together: int,
 ) -> Sequence[ir.Value]:
     """:func:`repeat` that counts once for ``together`` turns; the rest goes one by one."""
