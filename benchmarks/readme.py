@@ -17,10 +17,11 @@ from convbench.bench.alarms import alarms
 from convbench.bench.environment import Facts
 from convbench.bench.worker import HOPELESS
 from convbench.report import winner_table
-from convbench.report.findings import answer, beyond_default, whole
+from convbench.report.findings import answer, beyond_default
 from convbench.report.networks import network_table
 from convbench.report.regret import regret_table
 from convbench.report.tables import class_winners
+from convbench.report.titles import whole
 from convbench.units import count
 
 ROOT = Path(__file__).parents[1]

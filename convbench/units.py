@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-__all__ = ["NOTHING", "count", "percent", "rate", "ratio", "scientific", "seconds", "size"]
+__all__ = ["NOTHING", "count", "joined", "percent", "rate", "ratio", "scientific", "seconds", "size"]
 
 NOTHING = "–"
 
@@ -69,3 +70,8 @@ def scientific(value: float) -> str:
 def count(number: int, noun: str) -> str:
     """1, "problem" -> 1 problem; 3, "problem" -> 3 problems."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def joined(items: Sequence[str]) -> str:
+    """a, b and c."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

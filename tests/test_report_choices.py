@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from report_frame import BANDWIDTH, FIRST, PEAK, SILENT, contest
 
 from convbench import suites
-from convbench.report import costs, crossover, findings, networks, pareto, regret, roofline, winner_table
+from convbench.report import costs, crossover, networks, pareto, regret, roofline, titles, winner_table
 from convbench.report.problems import KEY, axis_title
 from convbench.spec import ConvSpec
 
@@ -237,12 +237,12 @@ def test_a_part_of_a_network_is_called_a_part(cells: pd.DataFrame, winners: pd.D
     whole = report_frame.frame([(p.suite, p.spec.name, p.spec, p.weights) for p in network])
     table = networks.network_table(whole, winner_table(whole), regret.regret_table(whole))
     assert (table["own"] == len(network)).all()
-    assert findings.whole("resnet50", table).startswith("resnet50, all 53 layers: ")
+    assert titles.whole("resnet50", table).startswith("resnet50, all 53 layers: ")
     table = networks.network_table(cells, winners, regret.regret_table(cells))
     row = table[table["suite"] == "resnet50"].iloc[0]
     assert row["layers"] == row["of"] < row["own"] == len(network)
     said = f"Part of resnet50, {row['occurrences']} of its 53 layers: "
-    assert findings.whole("resnet50", table[table["suite"] == "resnet50"]).startswith(said)
+    assert titles.whole("resnet50", table[table["suite"] == "resnet50"]).startswith(said)
     mine = cells[cells["suite"] == "resnet50"].assign(suite="mine")
     table = networks.network_table(mine, winner_table(mine), regret.regret_table(mine))
     assert (table["own"] == table["of"].max()).all(), "of a user's list nobody knows more than the run holds"

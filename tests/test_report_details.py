@@ -8,7 +8,7 @@ import pytest
 import report_frame
 from report_frame import FIRST, contest
 
-from convbench.report import charts, findings, page, phases, scaling, winner_table
+from convbench.report import charts, page, phases, scaling, titles, winner_table
 
 STEPS = {"transform": 1e-3, "multiply": 3e-3}
 FASTER = {"threads": [1, 2], "kernel_threads": [1, 2], "seconds": [[2.0] * 6, [1.25] * 6]}
@@ -27,7 +27,7 @@ def test_phases_are_parts_of_their_sum() -> None:
     ((_, name, words, *told),) = ([text for text, _ in row] for row in phases.phase_text(table).rows())
     assert (name, words) == ("im2col", "transform 25% (1.00 ms), multiply 75% (3.00 ms)")
     assert told == ["4.00 ms", "-2%", "1.50×"]
-    assert findings.longest_phases(table) == "Multiply takes 75% of the time, the mean of 1 cell"
+    assert titles.longest_phases(table) == "Multiply takes 75% of the time, the mean of 1 cell"
 
 
 def test_threads_are_compared_with_what_the_machine_gives() -> None:
@@ -38,7 +38,7 @@ def test_threads_are_compared_with_what_the_machine_gives() -> None:
     assert table["machine"].tolist() == pytest.approx([1.0, 2.0])
     assert not table["note"].any()
     assert scaling.verdict(frame) == ""
-    assert findings.gained(table) == "2 threads are 1.60× as fast as one; the machine itself gains 2.00×"
+    assert titles.gained(table) == "2 threads are 1.60× as fast as one; the machine itself gains 2.00×"
 
 
 def test_what_nobody_can_judge_is_told_and_not_drawn() -> None:

@@ -9,7 +9,7 @@ import report_frame
 from report_frame import FIRST, SILENT, contest
 
 from convbench.algorithm import direct_error
-from convbench.report import charts, findings, tables, winner_table, winner_text
+from convbench.report import charts, findings, tables, titles, winner_table, winner_text
 from convbench.report.curves import PALE
 from convbench.report.tables import algorithm_table, class_table, class_winners, reason_table
 from convbench.select import ADMITTED
@@ -160,7 +160,7 @@ def test_means_are_over_problems_that_both_ran_and_say_how_many() -> None:
     assert tables.speed_up(winners, "naive") == (pytest.approx(6.0), 2, 1)
     assert class_winners(winners)["over_naive"].item().said(3) == "6.00× (n = 2)"
     assert "6.00× as fast as `naive` (n = 2, hopeless on 1 more)" in " ".join(findings.answer(frame, winners))
-    assert findings.ahead(winners) == "6.00× as fast as naive (n = 2)"
+    assert titles.ahead(winners) == "6.00× as fast as naive (n = 2)"
     assert not class_table(frame, winners)["few"].any()
 
 
@@ -169,7 +169,7 @@ def test_a_mean_over_the_few_problems_that_somebody_is_fit_for_is_no_comparison(
     winners = winner_table(frame)
     assert class_winners(winners)["over_naive"].item().said(3) == "hopeless on 2"
     assert "as fast as `naive`" not in " ".join(findings.answer(frame, winners))
-    assert findings.ahead(winners) == ""
+    assert titles.ahead(winners) == ""
     classes = class_table(frame, winners).set_index("algorithm")
     assert classes["few"].to_dict() == {"direct": False, "naive": True}
     assert "naive was hopeless on 2 problems, and timed and beaten on 1" in [

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from queue import Empty
 from typing import Any
 
 import numba
@@ -21,18 +21,7 @@ from convbench.machine import processors
 ALWAYS = 16  # threads that may be asked for on any machine; what is beyond its processors takes turns
 
 
-class _Pool(ThreadPoolExecutor):
-    """A pool whose work stays undone, for whoever submitted it to cancel, where no thread can be started for it."""
-
-    def _adjust_thread_count(self) -> None:
-        try:
-            super()._adjust_thread_count()
-        except RuntimeError:  # and the work lies in the queue, to be run by a later thread, or kept for ever
-            with suppress(Empty):
-                self._work_queue.get_nowait()
-
-
-_pool: _Pool | None = None
+_pool: ThreadPoolExecutor | None = None
 _here = threading.local()
 
 
@@ -87,24 +76,30 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
             kernel(0, tasks, *args, private[0])
         return
     if _pool is None:
-        _pool = _Pool(max_workers=os.cpu_count(), thread_name_prefix="convbench")
-
-    def share(t: int) -> None:
+        _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="convbench")
+    calls: deque[tuple[Any, ...]] = deque()
+    for t in range(threads):
         scratch = () if private is None else (private[t],)
-        kernel(tasks * t // threads, tasks * (t + 1) // threads, *args, *scratch)
-
+        calls.append((tasks * t // threads, tasks * (t + 1) // threads, *args, *scratch))
     futures: list[Future[None]] = []
     try:
-        with suppress(RuntimeError):  # the interpreter is about to end and starts no more threads
-            for t in range(1, threads):
-                futures.append(_pool.submit(share, t))
-        share(0)
-        for t in range(1, threads):
-            if t > len(futures) or futures[t - 1].cancel():
-                share(t)
+        with suppress(RuntimeError):  # no more threads can be started; what the pool keeps then will find no calls
+            for _ in range(threads - 1):
+                futures.append(_pool.submit(_drain, kernel, calls))
+        _drain(kernel, calls)
     finally:
+        calls.clear()
         begun = [future for future in futures if not future.cancel()]
-        for future in begun:
-            future.exception()  # all have ended before one is raised: their scratch is lent to somebody else next
+        wait(begun)  # all have ended before one is raised: their scratch is lent to somebody else next
     for future in begun:
         future.result()
+
+
+def _drain(kernel: Callable[..., None], calls: deque[tuple[Any, ...]]) -> None:
+    """Make the calls that nobody has taken yet."""
+    while True:
+        try:
+            call = calls.popleft()
+        except IndexError:
+            return
+        kernel(*call)

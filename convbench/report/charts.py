@@ -17,7 +17,6 @@ from convbench.report import (
     costs,
     crossover,
     curves,
-    findings,
     maps,
     networks,
     pareto,
@@ -25,6 +24,7 @@ from convbench.report import (
     regret,
     roofline,
     scaling,
+    titles,
 )
 from convbench.report.palette import THEME, Style, styles
 from convbench.report.problems import KEY, PROBLEM, sweeps
@@ -72,12 +72,12 @@ def _parts(winners: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 def _overview(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
     """Charts over all problems, each problem counted once."""
-    title = findings.most_wins(winners)
+    title = titles.most_wins(winners)
     yield Figure("winners", "answer", title, maps.class_map(class_table(cells, winners), looks, title))
     for baseline in BASELINES:
         found = speed_up(winners, baseline)
         if found.n or found.hopeless:
-            title = findings.over_baseline(baseline, found)
+            title = titles.over_baseline(baseline, found)
             yield Figure(f"speedup_{baseline}", "speedup", title, bars.speedup_chart(cells, baseline, looks, title))
     if (cells.loc[cells["time"].notna(), "error"] > 0).any():
         title = "Which algorithms trade accuracy for speed?"
@@ -87,23 +87,23 @@ def _overview(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) ->
 def _wholes(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
     """Charts over all problems that have a module of their own: machine, selector, compiler."""
     for found in crossover.winner_maps(winners):
-        title = f"{found.words}: {findings.shares(found)}"
+        title = f"{found.words}: {titles.shares(found)}"
         name = f"winners_{_plain(found.kind)}_{found.across}_{found.upright}"
         yield Figure(name, "crossover", title, crossover.map_chart(found, looks, title), crossover.map_text(found))
     points = roofline.roofline_table(cells, winners)
     for dtype, roof in roofline.roofs(cells).items():
         mine = points[points["dtype"] == dtype]
-        title = findings.under_the_roof(mine, roof, dtype)
+        title = titles.under_the_roof(mine, roof, dtype)
         chart = roofline.roofline_chart(mine, roof, looks, title)
         yield Figure(f"roofline_{dtype}", "roofline", title, chart, roofline.roofline_text(mine))
     regrets = regret.regret_table(cells)
     if len(regrets):
         summary = regret.regret_summary(regrets, winners)
-        title = findings.lost(summary)
+        title = titles.lost(summary)
         yield Figure("regret", "regret", title, regret.regret_chart(regrets, summary, looks, title))
     once = costs.cost_table(cells)
     if (once["compile_s"] > 0).any():
-        compiled, loaded = (findings.between(once[cost]) for cost in ("compile_s", "cache_load_s"))
+        compiled, loaded = (titles.between(once[cost]) for cost in ("compile_s", "cache_load_s"))
         title = f"Compiling an algorithm takes {compiled}, loading it {loaded}"
         yield Figure("costs", "costs", title, costs.cost_chart(once, looks, title))
 
@@ -112,11 +112,11 @@ def _details(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> 
     """Phases and threads, where the run asked for them."""
     told = phases.phase_table(cells, winners)
     if len(told):
-        title = findings.longest_phases(told)
+        title = titles.longest_phases(told)
         yield Figure("phases", "phases", title, phases.phase_chart(told, looks, title))
     scaled = scaling.scaling_table(cells, winners)
     if len(scaled := scaled[scaled["judged"]]):
-        title = findings.gained(scaled)
+        title = titles.gained(scaled)
         yield Figure("scaling", "scaling", title, scaling.scaling_chart(scaled, looks, title))
 
 
@@ -124,7 +124,7 @@ def _networks(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) ->
     """Totals of each network."""
     totals = networks.network_table(cells, winners, regret.regret_table(cells))
     for suite, rows in totals[~totals["partial"]].groupby("suite", sort=False):
-        title = findings.whole(str(suite), rows)
+        title = titles.whole(str(suite), rows)
         chart = networks.network_chart(rows, looks, int(rows["of"].iloc[0]), title)
         yield Figure(f"network_{_plain(str(suite))}", "networks", title, chart)
 
@@ -134,25 +134,25 @@ def _fronts(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> I
     front = pareto.front_table(cells)
     for name, suite, rows in _parts(winners):
         if len(mine := front.merge(rows[KEY])):
-            title = findings.traded(suite, mine)
+            title = titles.traded(suite, mine)
             yield Figure(f"pareto_{name}", "pareto", title, pareto.pareto_chart(mine, rows, looks, title))
 
 
 def _suites(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> Iterator[Figure]:
     """Charts of one suite each, a row per problem."""
     for name, suite, rows in _parts(winners):
-        title = f"{suite}: {findings.most_wins(rows)}"
+        title = f"{suite}: {titles.most_wins(rows)}"
         yield Figure(f"map_{name}", "map", title, maps.time_map(cells, rows, looks, title))
-        if ahead := findings.ahead(rows):
+        if ahead := titles.ahead(rows):
             title = f"{suite}: winners are {ahead}"
             yield Figure(f"speedup_{name}", "speedup", title, bars.winner_speedup_chart(rows, title))
         if rows["peak_fraction"].notna().any():
-            title = f"{suite}: winners do {findings.span(rows['peak_fraction'])} of the core's peak"
+            title = f"{suite}: winners do {titles.span(rows['peak_fraction'])} of the core's peak"
             yield Figure(f"peak_{name}", "peak", title, bars.peak_chart(rows, looks, title))
         mine = rows[[*KEY, "label", "winner"]].rename(columns={"winner": "algorithm"})
         told = phases.phase_table(cells.merge(mine[[*KEY, "algorithm"]]), rows)
         if len(told):
-            title = f"{findings.longest_phases(told)}, winners of {suite}"
+            title = f"{titles.longest_phases(told)}, winners of {suite}"
             yield Figure(f"phases_{name}", "phases", title, phases.winner_chart(told, title))
 
 
@@ -160,7 +160,7 @@ def _sweeps(cells: pd.DataFrame, winners: pd.DataFrame, looks: list[Style]) -> I
     """Time against size, one chart per sweep."""
     for i, sweep in enumerate(sweeps(winners)):
         members = cells[cells["suite"] == sweep.suite]
-        who = findings.along(sweep, winners[winners["suite"] == sweep.suite])
+        who = titles.along(sweep, winners[winners["suite"] == sweep.suite])
         if who:
             title = f"{sweep.suite}: {sweep.fixed}"
             name = f"time_{_plain(sweep.suite)}_{sweep.axis}_{i + 1}"
