@@ -57,7 +57,7 @@ EARLY = 0.4  # of the time a copy takes: what lines fetched well before their us
 TAP_SECONDS = 3e-10  # to move one tap to its place
 TURN_SECONDS = 1.6e-10  # to transpose one element, either way
 KEPT_BYTES = 1 << 20  # of a thread's pixels of channels: they stay in L2
-TILE_SECONDS = 2e-8  # what a tile costs beside its taps, for each pixel that an output is apart from the next
+TILE_SECONDS = 2e-8  # what a tile costs beside its taps; in place, for each pixel that outputs are apart
 
 
 class Shape(NamedTuple):
@@ -212,13 +212,11 @@ def cost(plan: Plan, machine: Machine) -> float:
         return SHORT_CALL * machine.call_overhead + compute + turned * TURN_SECONDS / threads + EARLY * moved
     share = EFFICIENCY if max(spec.filter) <= plane_forms.LARGEST else CHAINED
     compute = machine.flop_time(executed_flop(plan), spec, threads, share)
-    compute = machine.call_overhead * (SHORT_CALL if plan.window is None else 1) + (
-        max(compute, EARLY * moved) if plan.window is None else compute + moved
-    )
-    compute += spec.N * spec.K * tiles(plan)[0] * spec.stride[-1] ** 2 * TILE_SECONDS / threads
+    begun = spec.N * spec.K * tiles(plan)[0] * TILE_SECONDS / threads
     if plan.window is None:
-        return compute
-    return compute + fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
+        return SHORT_CALL * machine.call_overhead + max(compute, EARLY * moved) + begun * spec.stride[-1] ** 2
+    filled = fill_time(plan.window, spec.N * spec.C * plan.window.blocks, spec, threads, machine)
+    return machine.call_overhead + compute + moved + begun + filled
 
 
 depthwise = Algorithm(
