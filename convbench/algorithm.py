@@ -98,6 +98,8 @@ class Algorithm:
     quick(plan, state, bias) is None or ``call(x, y) -> bool``, for products that take less time than the driver's look
     at their arrays: given arrays of the problem's dtype it does what run does and gives True, or gives False, nothing
     written, where x or y is not what run takes or they share memory. For arrays of another type it may raise.
+
+    unprepared(plan) is the plan of calls that prepare the filter each time, where another one is better for them.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Algorithm:
     supports: Callable[[ConvSpec], str | None] = lambda spec: None
     plan: Callable[[ConvSpec, int, int | None], Any] = lambda spec, threads, workspace_limit: spec
     prepare: Callable[[Any, np.ndarray], Any] = lambda plan, weight: weight
+    unprepared: Callable[[Any], Any] = lambda plan: plan
     workspace: Callable[[Any], int] = lambda plan: 0
     quick: Callable[[Any, Any, Any], Callable[[Any, Any], bool] | None] = lambda plan, state, bias: None
     library_bytes: Callable[[Any], int] = lambda plan: 0  # that SciPy or BLAS allocate within run, at most

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from inspect import signature
@@ -42,6 +41,8 @@ _DOC = """{ndim}-D convolution of NumPy arrays by the fastest kernel known for t
 
 
 def _array(value: Any, what: str) -> np.ndarray:
+    if type(value) is np.ndarray:
+        return value
     if value is None:
         raise SpecError(f"{what} is None; it must be an array")
     unmasked(value, what)
@@ -55,20 +56,12 @@ def _hashable(value: Any) -> Hashable:
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple | np.ndarray) else value
 
 
-class _Unhashable(Exception):
-    """Arguments that cannot be the key of a cache."""
+def _kinds(value: Any) -> tuple[Any, ...] | type:
+    """The types of an argument's parts: 1, 1.0 and True are one key of a cache, and not one argument."""
+    return tuple(map(_kinds, value)) if isinstance(value, tuple) else type(value)
 
 
-def _written(*arguments: Any) -> bytes:
-    """The arguments as bytes, which differ for 1, 1.0 and True: one key of a cache, and not one argument."""
-    try:
-        hash(arguments)
-        return marshal.dumps(arguments, 2)  # the format without references, which would tell equal tuples apart
-    except (TypeError, ValueError) as error:
-        raise _Unhashable from error
-
-
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)
 def _planned(
     ndim: int,
     x: tuple[int, ...],
@@ -76,8 +69,15 @@ def _planned(
     x_dtype: np.dtype,
     w_dtype: np.dtype,
     layout: str,
-    geometry: tuple[Any, ...],
-    constraints: tuple[Any, ...],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    algorithm: str,
+    threads: int | None,
+    max_error: float | None,
+    nonfinite: str | None,
+    workspace_limit: int | None,
     *state: object,
 ) -> tuple[Kernel, bool]:
     """The kernel for these arguments, and whether x has a batch; remembered as long as ``state`` stays the same."""
@@ -92,18 +92,17 @@ def _planned(
     if len(x) not in (rank - 1, rank):
         raise SpecError(
             f"input has {len(x)} dimensions {x}; conv{ndim}d takes {rank}, or {rank - 1} unbatched, in {layout}"
-            + _fits(x, w, geometry[3], layout)
+            + _fits(x, w, groups, layout)
         )
     if x_dtype != w_dtype:
         raise DTypeError(f"input is {x_dtype} and weight {w_dtype}; both must have the same dtype")
-    stride, padding, dilation, groups = geometry
     channels = w[1] * groups if isinstance(groups, int | np.integer) else w[1]
     shape = logical_shape(x if len(x) == rank else (1, *x), layout, channels)
     try:
         spec = ConvSpec(shape, w, stride, padding, dilation, groups, x_dtype, layout)
     except SpecError as error:
         raise SpecError(f"{error}{_fits(x, w, groups, layout)}") from None
-    return _chosen(spec, *constraints), len(x) == rank
+    return _chosen(spec, algorithm, threads, max_error, nonfinite, workspace_limit), len(x) == rank
 
 
 def _fits(x: tuple[int, ...], w: tuple[int, ...], groups: Any, layout: str) -> str:
@@ -147,19 +146,18 @@ def _conv(
     workspace_limit: int | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
-    constraints = (algorithm, threads, max_error, nonfinite, workspace_limit)
     x, w = _array(input, "input"), _array(weight, "weight")
-    problem = ndim, x.shape, w.shape, x.dtype, w.dtype, layout
-    state = available(threads), generation(), choices.recent_version()
-    try:
-        solve, batched = _planned(*problem, geometry, constraints, _written(layout, geometry, constraints), *state)
-    except _Unhashable:
+    geometry: Any = stride, padding, dilation
+    kinds: Hashable = None
+    if not (type(stride) is type(padding) is type(dilation) is int):
         geometry = tuple(map(_hashable, geometry))
-        try:
-            solve, batched = _planned(*problem, geometry, constraints, _written(layout, geometry, constraints), *state)
-        except _Unhashable:  # a set, say, where a number belongs: planning says which
-            solve, batched = _planned.__wrapped__(*problem, geometry, constraints)
+        kinds = _kinds(geometry)
+    problem = (ndim, x.shape, w.shape, x.dtype, w.dtype, layout, *geometry, groups, algorithm, threads, max_error,
+               nonfinite, workspace_limit)  # fmt: skip
+    try:
+        solve, batched = _planned(*problem, kinds, available(threads), generation(), choices.recent_version())
+    except TypeError:  # a set, say, where a number belongs, is no key: planning says which
+        solve, batched = _planned.__wrapped__(*problem)
     if batched:
         return solve(x, w, bias, out)
     if out is None:

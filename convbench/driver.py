@@ -63,7 +63,8 @@ class Kernel:
         self._images = [(shape, spec.np_dtype) for shape in shapes]
         self._own = scratch_bytes(self._images)
         self.plan = algorithm.plan(planned, threads, _rest(workspace_limit, self._own, spec))
-        self.workspace_bytes = self._own + int(algorithm.workspace(self.plan))
+        self._unprepared = algorithm.unprepared(self.plan)
+        self.workspace_bytes = self._own + max(int(algorithm.workspace(some)) for some in (self.plan, self._unprepared))
         if workspace_limit is not None and self.workspace_bytes > workspace_limit:
             raise Unsupported(
                 f"{algorithm.name} needs {self.workspace_bytes} bytes of workspace for {spec}; "
@@ -86,7 +87,8 @@ class Kernel:
         w, b = self._weight(weight), None if bias is None else self._bias(bias)
         y = np.empty(self._output_shape, self._dtype) if out is None else self._output(out, input, weight, bias)
         if y.size:
-            self._run(x, self._algorithm.prepare(self.plan, w), b, y)
+            plan = self._unprepared
+            self._run(plan, x, self._algorithm.prepare(plan, w), b, y)
         return y if out is None else _delivered(y, out)
 
     def prepare(self, weight: Any, bias: Any = None) -> Layer:
@@ -115,19 +117,19 @@ class Kernel:
             work[:] = 0xFF
             SHARED.put(work)
 
-    def _run(self, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray) -> None:
+    def _run(self, plan: Any, x: np.ndarray, state: Any, bias: np.ndarray | None, y: np.ndarray) -> None:
         if not self.workspace_bytes:
-            self._solve(self.plan, x, state, bias, y, NOTHING)
+            self._solve(plan, x, state, bias, y, NOTHING)
             return
         buffer = SHARED.borrow(self.workspace_bytes)
         work = buffer[: self.workspace_bytes]
         if self._images:
             before, after = carve(work[: self._own], self._images)
             to_planes(x, before, self.spec.layout, self.threads)
-            self._solve(self.plan, before, state, bias, after, work[self._own :])
+            self._solve(plan, before, state, bias, after, work[self._own :])
             from_planes(after, y, self.spec.layout, self.threads)
         else:
-            self._solve(self.plan, x, state, bias, y, work)
+            self._solve(plan, x, state, bias, y, work)
         SHARED.give_back(buffer)
 
     @property
@@ -158,11 +160,16 @@ class Kernel:
             self._solve(self.plan, x, state, bias, y, work, *marks)
         SHARED.give_back(buffer)
 
-    def predicted(self, machine: Machine) -> float:
-        """Seconds of a prepared call: the algorithm's cost, its threads' hand-over, images of another layout moved."""
+    def predicted(self, machine: Machine, prepared: bool = True) -> float:
+        """Seconds of a call: the algorithm's cost, its threads' hand-over, images of another layout moved.
+
+        Unless ``prepared``, the filter's preparation as well.
+        """
+        algorithm, plan = self._algorithm, self.plan if prepared else self._unprepared
+        own = algorithm.cost(plan, machine) + (0.0 if prepared else algorithm.prepare_cost(plan, machine))
         moved = 2 * sum(prod(shape) for shape, _ in self._images) * self.spec.itemsize
         shared = HANDOVER if self.threads > 1 else 0.0
-        return float(self._algorithm.cost(self.plan, machine)) + shared + machine.byte_time(moved, self.threads)
+        return float(own) + shared + machine.byte_time(moved, self.threads)
 
 
 class Layer:
@@ -188,7 +195,7 @@ class Layer:
         x = operand(input, kernel._input_shape, kernel._dtype, "input", kernel.spec)
         y = np.empty(kernel._output_shape, kernel._dtype) if out is None else kernel._output(out, input)
         if y.size:
-            kernel._run(x, self.state, self.bias, y)
+            kernel._run(kernel.plan, x, self.state, self.bias, y)
         return y if out is None else _delivered(y, out)
 
     def time_phases(self, input: Any, out: np.ndarray | None = None) -> dict[str, float]:

@@ -133,8 +133,7 @@ def _candidate(
         reason = f"error bound {kernel.error_bound:.1e} above {allowed} ({limit:.1e})"
     elif nonfinite == "local" and not algorithm.local:
         reason = "spreads NaN and infinity beyond the outputs that read them"
-    here = machine.current()
-    predicted = kernel.predicted(here) + (0 if prepared else algorithm.prepare_cost(kernel.plan, here))
+    predicted = kernel.predicted(machine.current(), prepared)
     measured = known.get(name)
     if measured and workspace_limit is not None and kernel.workspace_bytes != _unlimited(name, spec, threads):
         measured = None  # it was another plan that was timed

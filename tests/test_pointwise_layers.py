@@ -41,7 +41,9 @@ def test_a_layer_of_one_pixel(text: str, dtype: str) -> None:
     read_only = x.copy()
     read_only.flags.writeable = False
     for offset in (bias, None):
-        layer, want = solve.prepare(w, offset), solve(x, w, offset)
+        layer, driven = solve.prepare(w, offset), solve.prepare(w, offset)
+        driven._quick = None
+        want = driven(x)
         both = np.full(x.size + want.size, np.nan, dtype)
         beside, there = both[: x.size].reshape(x.shape), both[x.size :].reshape(want.shape)
         beside[...] = x
@@ -152,6 +154,20 @@ def test_a_limit_makes_the_panels_smaller() -> None:
     free = pointwise.workspace(pointwise.plan(spec, 2, None))
     for limit in (free // 2, free // 20, 4 * plane_product.WIDTH * VECTOR_BYTES):
         assert pointwise.workspace(pointwise.plan(spec, 2, limit)) <= limit
+
+
+@pytest.mark.parametrize("text", ["ic10oc240", "g3ic12oc300", "ic64oc1024"])
+@by_dtype
+def test_a_call_with_one_pixel_packs_nothing(text: str, dtype: str) -> None:
+    """A layer's filters are packed here; whoever uses them once has them read as they lie, and knows it in advance."""
+    spec = ConvSpec.parse(f"mb1{text}ih1oh1kh1").replace(dtype=dtype)
+    x, w, bias = arrays(spec)
+    solve = kernel(spec, "pointwise", threads=1)
+    assert np.shares_memory(pointwise.prepare(pointwise.unprepared(solve.plan), w), w)
+    assert not np.shares_memory(pointwise.prepare(solve.plan, w), w)
+    np.testing.assert_allclose(solve(x, w, bias), solve.prepare(w, bias)(x), rtol=0, atol=1e-5)
+    packed = solve.predicted(SHIPPED) + pointwise.prepare_cost(solve.plan, SHIPPED)
+    assert solve.predicted(SHIPPED) <= solve.predicted(SHIPPED, prepared=False) < packed
 
 
 def test_the_model_knows_calls_and_filters() -> None:

@@ -27,7 +27,7 @@ from convbench.algorithms.depthwise import depthwise
 from convbench.kernels import one_pixel, product_forms
 from convbench.kernels.layout import ALIGNMENT, Part, Polyphase, carve, polyphase_pad, round_up, scratch_bytes
 from convbench.kernels.lines import copy_every_second
-from convbench.kernels.product_forms import Form, channels, planes, read_once
+from convbench.kernels.product_forms import Form, channels, planes, read_once, rows
 from convbench.kernels.stencil import lanes_of
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import OFF, tick
@@ -116,8 +116,17 @@ def _parts(spec: ConvSpec, channels: int, gathered: int, form: Form, threads: in
 def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
     if isinstance(plan, StencilPlan):
         return depthwise.prepare(plan, weight)
+    if plan.form.starts is None:
+        return weight.reshape(-1)
     spec = plan.spec
     return plan.form.pack(weight.reshape(spec.groups, spec.K // spec.groups, -1), plan.threads)
+
+
+def unprepared(plan: Plan | StencilPlan) -> Plan | StencilPlan:
+    """One pixel reads its filters once: not even when they are packed."""
+    if isinstance(plan, StencilPlan) or plan.form.scratch:
+        return plan
+    return plan._replace(form=rows(plan.spec))
 
 
 def quick(plan: Plan | StencilPlan, state: Any, bias: Any) -> Callable[[Any, Any], bool] | None:
@@ -241,6 +250,7 @@ pointwise = Algorithm(
     supports=supports,
     plan=plan,
     prepare=prepare,
+    unprepared=unprepared,
     workspace=workspace,
     quick=quick,
     cost=cost,
