@@ -87,10 +87,10 @@ def short_call(
         if not (of.carray and to.carray):
             return False
         if not nbytes:
-            run(x.reshape(-1), y.reshape(-1), NOTHING)
+            run(x.ravel(), y.ravel(), NOTHING)
             return True
         buffer = SHARED.borrow(nbytes)
-        run(x.reshape(-1), y.reshape(-1), buffer[:nbytes])
+        run(x.ravel(), y.ravel(), buffer[:nbytes])
         SHARED.give_back(buffer)
         return True
 

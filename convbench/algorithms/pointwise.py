@@ -43,7 +43,7 @@ SHORT_CALL = 0.12  # of the overhead of a call: nothing to carve, one kernel tha
 IMAGE_CALL = 0.4  # of it: arrays are looked at in Python
 COLUMNS_CALL, GATHERED_CALL, NEEDED_CALL = 1.4, 1.7, 0.7  # of it: pixels are brought together first, or in the kernel
 GATHER_SECONDS = 5e-9  # for a vector of a row
-REREAD = 1.1  # the least by which ``channels`` takes longer than its work says if an image does not stay in L2
+REREAD = 1.1  # the least by which ``channels`` takes longer than its work says if an image leaves L2, or is gathered
 
 
 class Plan(NamedTuple):
@@ -51,15 +51,17 @@ class Plan(NamedTuple):
     threads: int
     lifted: ConvSpec  # the problem with three spatial dimensions
     image: Polyphase
-    unpadded: bool  # stride alone parts the pixels
     columns: bool  # a batch of single pixels: image n is pixel n
     gathered: int  # elements of one channel's gathered pixels; 0: x as it lies
     as_needed: bool  # the kernel gathers
     form: Form
     no_bias: np.ndarray  # zeros (K,)
-    in_one_call: bool  # nothing to gather, one thread
-    dtype: np.dtype
-    parts: tuple[Part, ...]  # of scratch: the gathered pixels, and each thread's panels
+    parts: tuple[Part, ...]  # of scratch: the gathered pixels, and the bytes of each thread
+
+    @property
+    def in_one_call(self) -> bool:
+        """Nothing to gather first, one thread."""
+        return not self.gathered and self.threads == 1
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -76,7 +78,6 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
         lifted = lifted.replace(stride=1)  # of the one pixel, whatever the stride
     image = Polyphase.of(lifted)
     images, pixels = spec.N, prod(spec.output_spatial)
-    unpadded = lifted.canonical_padding == ((0, 0),) * 3
     columns = image.in_place and pixels == 1 and images > 1
     if columns:
         images, pixels = 1, images
@@ -87,7 +88,7 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     elif pixels > lanes_of(spec.np_dtype) and not columns:  # the narrowest tile of planes has two vectors
         limit = None if workspace_limit is None else workspace_limit - spec.N * spec.C * gathered * spec.itemsize
         form = planes(spec, images, pixels, gathered or pixels, threads, limit)
-        if threads == 1 and unpadded and lifted.stride[2] == 2 and lifted.spatial[0] == 1:
+        if threads == 1 and _every_second(lifted) and lifted.spatial[0] == 1:
             rows_read = lifted.spatial[1], lifted.spatial[2], lifted.stride[1], image.size[1]
             as_needed = planes(spec, images, pixels, gathered, 1, workspace_limit, rows_read)
             if as_needed.depth >= min(form.depth, product_forms.DEEP):
@@ -95,7 +96,8 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     if form is None or form.scratch:
         by_channels = channels(spec, images, pixels, gathered or pixels, columns, threads)
         far = images * spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > product_forms.NEAR_BYTES
-        if form is None or by_channels.work * (REREAD if far else 1) < form.work:
+        again = far or form is as_needed
+        if form is None or by_channels.work * (REREAD if again else 1) < form.work:
             form = by_channels
     read = spec.C if columns else spec.N * spec.C
     parts = _parts(spec, read, 0 if form is as_needed else gathered, form, threads)
@@ -103,14 +105,18 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
         form, parts = as_needed, _parts(spec, read, 0, as_needed, threads)
     gathers = form is as_needed is not None
     gathered = 0 if gathers else gathered
-    in_one_call, no_bias = not gathered and threads == 1, np.zeros(spec.K, spec.np_dtype)
-    return Plan(spec, threads, lifted, image, unpadded, columns, gathered, gathers, form, no_bias, in_one_call,
-                spec.np_dtype, parts)  # fmt: skip
+    no_bias = np.zeros(spec.K, spec.np_dtype)
+    return Plan(spec, threads, lifted, image, columns, gathered, gathers, form, no_bias, parts)
+
+
+def _every_second(lifted: ConvSpec) -> bool:
+    """Whether every second pixel of rows is read, and nothing but stride parts them."""
+    return lifted.stride[2] == 2 and lifted.canonical_padding == ((0, 0),) * 3
 
 
 def _parts(spec: ConvSpec, channels: int, gathered: int, form: Form, threads: int) -> tuple[Part, ...]:
-    scratch = round_up(form.scratch, ALIGNMENT // spec.itemsize)
-    return ((channels, gathered), spec.np_dtype), ((threads, scratch), spec.np_dtype)
+    scratch = round_up(form.scratch * spec.itemsize, ALIGNMENT)
+    return ((channels, gathered), spec.np_dtype), ((threads, scratch), np.dtype(np.uint8))
 
 
 def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
@@ -138,10 +144,10 @@ def quick(plan: Plan | StencilPlan, state: Any, bias: Any) -> Callable[[Any, Any
     form, offset = plan.form, plan.no_bias if bias is None else bias
     if not form.scratch:
         return one_pixel.bound(form.kernel, state, offset, form.sizes, plan.spec.ndim)
-    kernel, tasks, sizes, dtype, spec = form.kernel, form.tasks, form.sizes, plan.dtype, plan.spec
+    kernel, tasks, sizes, spec = form.kernel, form.tasks, form.sizes, plan.spec
 
     def multiply_flat(x: np.ndarray, y: np.ndarray, work: np.ndarray) -> None:
-        kernel(0, tasks, x, state, offset, y, sizes, work.view(dtype))
+        kernel(0, tasks, x, state, offset, y, sizes, work)
 
     return short_call(spec.input_shape, spec.output_shape, workspace(plan), multiply_flat)
 
@@ -160,7 +166,7 @@ def gather(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work
     else:
         image, stride = plan.image, plan.lifted.stride
         source, flat = x.reshape(-1, *plan.lifted.spatial), target.reshape(-1)
-        if stride[2] == 2 and plan.unpadded:
+        if _every_second(plan.lifted):
             parallel(copy_every_second, len(source), plan.threads, source, flat, 0, plan.gathered, stride, image.size)
         else:
             before = tuple(before for before, _ in plan.lifted.padding)
@@ -192,8 +198,7 @@ def run(plan: Plan | StencilPlan, x: Any, state: Any, bias: Any, y: Any, work: A
         form = plan.form
         offset = plan.no_bias if bias is None else bias
         if form.scratch:
-            panels = work.view(plan.dtype)
-            form.kernel(0, form.tasks, x.ravel(), state, offset, y.ravel(), form.sizes, panels)
+            form.kernel(0, form.tasks, x.ravel(), state, offset, y.ravel(), form.sizes, work)
         else:
             form.kernel(0, form.tasks, x, state, offset, y, form.sizes)
     else:

@@ -61,19 +61,19 @@ def _deliver(c, width, lanes, pixels, y, y_start, y_step, plane, rows, bias, bia
 
 
 @njit
-def multiply_channels(begin, end, x, w, bias, y, sizes, sums):
+def multiply_channels(begin, end, x, w, bias, y, sizes, work):
     """y (N, G, K, pixels) = w · x (N, G, C, x_step) + bias; all flat.
 
     Tasks (set of images, g, panel of output channels, image, run of pixels), the last fastest: the filters of a panel
     meet all images of a set, whose pixels stay in the L2 cache. sizes: G, C, K, pixels, x_step, runs, lanes, y_step,
     plane, images of a set, whether y is far: lines of its planes are fetched while the products are computed. y_step
     and plane say where pixel m of channel k lies in y: k·plane + m·y_step.
-    sums: private scratch of ⌈pixels / runs⌉ · NR elements.
+    work: bytes of private scratch, for ⌈pixels / runs⌉ · NR sums.
     """
     G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far = (
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
     )  # fmt: skip
-    width = VECTORS * lanes
+    width, sums = VECTORS * lanes, work.view(x.dtype)
     panels = -(-K // width)
     for task in range(begin, end):
         rest, run = divmod(task, runs)

@@ -159,7 +159,7 @@ def _region(task, step, tiles, sizes):
 
 
 @njit
-def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
+def multiply_planes(begin, end, x, w, bias, y, sizes, work):
     """y (N, G, K, pixels) = w · x (N, G, C, x_step) + bias; all flat; pixels > lanes: tiles have two vectors at least.
 
     Tasks (set of images, g, run of tiles, part of the channels), the last fastest; each has steps (channels summed at a
@@ -170,14 +170,14 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, panels):
     A chunk of the channels' tiles is multiplied with one tile of pixels before the next: few, and their rows of y are
     written along a whole run, which the hardware foresees; or all, and one panel serves, which stays in the L1 cache.
     The first tile of channels reads x; where ``asks``, the others ask for what the next step reads, each for its share.
-    panels: private scratch of depth · WIDTH · lanes elements for every tile of a run, ``panel_step`` apart; or for one,
-    if it serves all of them and panel_step is 0.
+    work: bytes of private scratch, panels of depth · WIDTH · lanes elements: for every tile of a run, ``panel_step``
+    apart; or for one, if it serves all of them and panel_step is 0.
     """
     G, C, K, pixels, x_step, block, runs, parts, chunk, panel_step, together, asks, H, W, stride, P, blocks = (
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
         sizes[11], sizes[12], sizes[13], sizes[14], sizes[15], sizes[16],
     )  # fmt: skip
-    starts, total = np.int64(17), sizes[17 + blocks]
+    starts, total, panels = np.int64(17), sizes[17 + blocks], work.view(x.dtype)
     lanes, line = np.int64(VECTOR_BYTES // x.itemsize), np.int64(ALIGNMENT // x.itemsize)
     shift = np.int64(0)
     if pixels % lanes == 0 and pixels >= ALIGNED * lanes:
