@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 from convbench.kernels.gemm import VECTORS, brgemm
 from convbench.kernels.jit import njit
+from convbench.kernels.layout import elements
 from convbench.kernels.simd import VECTOR_BYTES, Vectors, pointer
 from convbench.kernels.transpose import store_transposed
 
@@ -73,7 +74,7 @@ def multiply_channels(begin, end, x, w, bias, y, sizes, work):
     G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far = (
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
     )  # fmt: skip
-    width, sums = VECTORS * lanes, work.view(x.dtype)
+    width, sums = VECTORS * lanes, elements(work, x)
     panels = -(-K // width)
     for task in range(begin, end):
         rest, run = divmod(task, runs)

@@ -55,11 +55,11 @@ def copy_every_second(begin, end, source, target, origin, plane, stride, size):
         for d in range(size[0]):
             start, at = (c * D + d * stride[0]) * H * W, c * plane - origin + d * size[1] * size[2]
             for q in range(0, size[2], lanes):
-                _halve(target, at + q, size[2], flat, start + 2 * q, stride[1] * W, size[1], size[2] - q)
+                every_second(target, at + q, size[2], flat, start + 2 * q, stride[1] * W, size[1], size[2] - q)
 
 
 @intrinsic
-def _halve(typingctx, target, at, step, source, start, source_step, rows, count):
+def every_second(typingctx, target, at, step, source, start, source_step, rows, count):
     """target[at + h·step + i] = source[start + h·source_step + 2·i], 0 ≤ h < rows, 0 ≤ i < min(count, L); rows ≥ 1."""
     signature = types.void(target, at, step, source, start, source_step, rows, count)
 

@@ -8,7 +8,7 @@ Contract of one tile (``_tile``), ``height`` channels × ``width`` vectors of L 
     rows     height, one less, or any if height is the least there is
     skip     < L: only the first vector is masked below; cols > (width − 1)·L: only the last one is masked above
     x        as it lies (KEEPS), and then panel[c·width·L + p] = x[c·x_step + p], 0 for other p, is written too;
-             or such a panel itself: x_step = width·L, every lane read
+             or such a panel itself (``_keep``'s as well): x_step = width·L, every lane read
     w        depth · height packed weights, the channels of one c side by side (``packing``, tiles of ``tile_heights``)
     asked    (ASKS) lines of ``source`` fetched into the L2 cache with every row of y: from ``ask_start`` on, ``left``
              side by side, then ``lines`` side by side again and again, ``jump`` elements from the last to the first
@@ -27,10 +27,10 @@ from numba.extending import intrinsic
 
 from convbench.kernels.gemm import PAIR
 from convbench.kernels.jit import inlined, njit
-from convbench.kernels.layout import ALIGNMENT
-from convbench.kernels.lines import copy_every_second
+from convbench.kernels.layout import ALIGNMENT, elements
+from convbench.kernels.lines import every_second
 from convbench.kernels.paced import products_to
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, once, pointer, repeat_any
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, once, pointer, repeat, repeat_any
 
 HEIGHT = 8 if VECTOR_BYTES == 64 else 4  # 8·3 sums fill 32 registers, 4·3 fill 16
 LEAST = HEIGHT // 2  # channels of the lowest tile
@@ -147,6 +147,30 @@ def _tile(
     return signature, codegen
 
 
+@intrinsic
+def _keep(typingctx, depth, x, x_start, x_step, panel, panel_start, skip, cols):
+    """What KEEPS leaves in the panel, for a tile of NARROW vectors: those are few, and one tile less is compiled."""
+    signature = types.void(depth, x, x_start, x_step, panel, panel_start, skip, cols)
+
+    def codegen(context, builder, sig, args):
+        vectors = Vectors(context, builder, x.dtype)
+        lanes = vectors.lanes
+        last = builder.sub(args[7], index((NARROW - 1) * lanes))
+        masks = [vectors.mask(args[6], index(lanes)), *[None] * (NARROW - 2), vectors.mask(index(0), last)]
+
+        def row(_, pointers):
+            of, to = pointers
+            for v in range(NARROW):
+                vectors.store(vectors.load(of, index(v * lanes), masks[v]), to, index(v * lanes))
+            return [builder.gep(of, [args[3]]), builder.gep(to, [index(NARROW * lanes)])]
+
+        first = pointer(context, builder, x, args[1], args[2]), pointer(context, builder, panel, args[4], args[5])
+        repeat(builder, args[0], first, row)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 @inlined
 def _region(task, step, tiles, sizes):
     """What a task's step reads: its image, first channel, number of channels, first tile of pixels and their end."""
@@ -177,7 +201,7 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, work):
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
         sizes[11], sizes[12], sizes[13], sizes[14], sizes[15], sizes[16],
     )  # fmt: skip
-    starts, total, panels = np.int64(17), sizes[17 + blocks], work.view(x.dtype)
+    starts, total, panels = np.int64(17), sizes[17 + blocks], elements(work, x)
     lanes, line = np.int64(VECTOR_BYTES // x.itemsize), np.int64(ALIGNMENT // x.itemsize)
     shift = np.int64(0)
     if pixels % lanes == 0 and pixels >= ALIGNED * lanes:
@@ -197,8 +221,10 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, work):
             at_first = (image * C + c) * x_step
             if H > 0:
                 gathered = block * WIDTH * lanes
-                copy_every_second(image * C + c, image * C + c + depth, x.reshape(x.size // (H * W), 1, H, W), panels,
-                                  at_first - gathered, x_step, (1, stride, 2), (1, P, pixels // P))  # fmt: skip
+                for d in range(depth):
+                    for q in range(0, pixels // P, lanes):
+                        every_second(panels, gathered + d * x_step + q, pixels // P, x,
+                                     (image * C + c + d) * H * W + 2 * q, stride * W, P, pixels // P - q)  # fmt: skip
                 at_first = gathered
                 source, apart, count, gap = (next_image * C + next_c) * H * W, stride * W, P, (H - P * stride) * W
                 lines, next_depth = -(-W // line), next_depth * P
@@ -228,18 +254,16 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, work):
                         y_start = (image * K + k) * pixels + at
                         w_start = (g * C + c) * total + k * depth
                         begins = c == 0
-                        if b == b_first:  # x as it lies
+                        if b == b_first:
                             x_start = at_first + at
-                            if width == WIDTH:
+                            if width == NARROW:
+                                _keep(depth, tensor, x_start, x_step, panels, kept, skip, cols)
+                            else:
                                 _tile(WIDTH, KEEPS, height, depth, tensor, x_start, x_step, w, w_start, panels, kept,
                                       bias, g * K + k, y, y_start, pixels, rows, skip, cols, begins,
                                       x, none, none, none, none, none)  # fmt: skip
-                            else:
-                                _tile(NARROW, KEEPS, height, depth, tensor, x_start, x_step, w, w_start, panels, kept,
-                                      bias, g * K + k, y, y_start, pixels, rows, skip, cols, begins,
-                                      x, none, none, none, none, none)  # fmt: skip
-                            continue
-                        due += pace
+                                continue
+                        due += pace * (b > b_first)
                         if width == NARROW:
                             _tile(NARROW, COMPUTES, height, depth, panels, kept, none, w, w_start, panels, kept, bias,
                                   g * K + k, y, y_start, pixels, rows, skip, cols, begins,
