@@ -44,6 +44,7 @@ IMAGE_CALL = 0.4  # of it: arrays are looked at in Python
 COLUMNS_CALL, GATHERED_CALL, NEEDED_CALL = 1.4, 1.7, 0.7  # of it: pixels are brought together first, or in the kernel
 GATHER_SECONDS = 5e-9  # for a vector of a row
 REREAD = 1.1  # the least by which ``channels`` takes longer than its work says if an image leaves L2, or is gathered
+TWO_STEPS = 1 << 16  # multiply-adds of one vector, in the time that it takes to gather in a step of its own
 
 
 class Plan(NamedTuple):
@@ -96,8 +97,9 @@ def plan(spec: ConvSpec, threads: int, workspace_limit: int | None) -> Plan | St
     if form is None or form.scratch:
         by_channels = channels(spec, images, pixels, gathered or pixels, columns, threads)
         far = images * spec.weight_shape[1] * (gathered or pixels) * spec.itemsize > product_forms.NEAR_BYTES
-        again = far or form is as_needed
-        if form is None or by_channels.work * (REREAD if again else 1) < form.work:
+        instead = form is not None and form is as_needed  # of gathering them first
+        work = by_channels.work * (REREAD if far or instead else 1) + (TWO_STEPS if instead else 0)
+        if form is None or work < form.work:
             form = by_channels
     read = spec.C if columns else spec.N * spec.C
     parts = _parts(spec, read, 0 if form is as_needed else gathered, form, threads)
