@@ -198,3 +198,17 @@ def test_a_limit_that_gathered_pixels_exceed_has_them_gathered_as_they_are_neede
     assert tight.as_needed
     assert pointwise.workspace(tight) <= limit
     assert check(pointwise, spec, workspace_limit=limit).ok
+
+
+@pytest.mark.skipif(VECTOR_BYTES < 64, reason="planes of 7² leave no more lanes empty than tiles of channels do")
+def test_pixels_are_gathered_first_where_that_is_little_of_the_work() -> None:
+    """Small products are done before two steps are; large ones take the form that multiplies less."""
+    for text, as_needed in (
+        ("mb1ic128ih14oc256oh7kh1sh2", True),
+        ("mb1ic512ih28oc1024oh14kh1sh2", True),
+        ("mb1ic1024ih14oc2048oh7kh1sh2", False),
+    ):
+        plan = pointwise.plan(ConvSpec.parse(text), 1, None)
+        assert isinstance(plan, Plan)
+        assert plan.as_needed is as_needed
+        assert bool(plan.gathered) is not as_needed
