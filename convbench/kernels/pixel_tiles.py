@@ -15,7 +15,7 @@ Contract (written before the code)::
     y            with ``finish``: vector v of channel m < ``valid`` is stored once for each of its lines
                  ℓ, lines[vector + v] ≤ ℓ < lines[vector + v + 1]: the lanes i with bit i of masks[ℓ] go to
                  y[y_start + m·y_plane + places[ℓ] + i]
-    source       the line of source[ahead + j·pace] is asked for in L2 at term j; any address will do
+    source       lines of source[ahead + j·pace] are asked for in L2, every third term j or oftener; any address will do
 
 ``terms`` ≥ 1; a vector has one line or more. Nothing else is read or written. The loop is ``gemm.products``, filters
 broadcast, while what will be written is asked for (``kernels/paced.py``). Lanes along the pixels waste none where a
@@ -24,15 +24,19 @@ group has few output channels, and need no transposition (Zhang, Franchetti & Lo
 
 from __future__ import annotations
 
+from itertools import count
+
 from numba import types
 from numba.extending import intrinsic
 
 from convbench.kernels.gemm import FOLDS
+from convbench.kernels.layout import ALIGNMENT
 from convbench.kernels.paced import products_to
 from convbench.kernels.simd import INDEX, VECTOR_BYTES, Vectors, index, pointer
 
 # height -> widths: sums, pixels and one weight fit the 32 registers of AVX-512, or the 16 of narrower vectors
 TILES = {8: (3, 2, 1), 4: (4, 2, 1), 2: (6, 2, 1)} if VECTOR_BYTES == 64 else {4: (3, 2, 1), 2: (4, 2, 1)}
+TOGETHER = 3  # terms a pass of the loop for the widest tiles: what counts and asks takes places of products
 AHEAD = 64  # terms: the weights are asked for this much earlier than used, across tiles that follow each other
 
 
@@ -92,14 +96,19 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetch
         starts.append(start)
 
     def pixels(_, pointers):
-        vectors.prefetch(builder.gep(pointers[0], [index(M * AHEAD)]))
-        vectors.prefetch(pointers[1], level=2)
+        turn = next(turns) % together
+        if turn % weights_line == 0:
+            vectors.prefetch(builder.gep(pointers[0], [index(M * AHEAD)]))
+        if turn == together // 2:
+            vectors.prefetch(pointers[1], level=2)
         offset = builder.load(pointers[2])
         return [vectors.load(first, offset) for first in firsts]
 
+    together = TOGETHER if V == max(TILES[M]) else 1
+    turns, weights_line = count(), max(1, ALIGNMENT // (M * vectors.itemsize))  # terms whose weights share a line
     walks = [(w, index(M)), fetched, (offsets, index(1))]
     folds = FOLDS and V <= 3  # with more vectors the loads are what the loop waits for
-    _, totals = products_to(written, M, width, vectors, starts, terms, walks, pixels, folds=folds)
+    _, totals = products_to(written, M, width, vectors, starts, terms, walks, pixels, folds=folds, together=together)
     with builder.if_else(finish) as (write, keep):
         with keep:
             for value, (m, v) in zip(totals, tile, strict=True):
