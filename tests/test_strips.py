@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from convbench.kernels.cache_sets import FARTHER, MOST, SETS
 from convbench.kernels.layout import aligned_empty
-from convbench.kernels.strip_plans import SLACK
+from convbench.kernels.strip_plans import SLACK, spaced
 from convbench.kernels.strips import numbers, pack_strip, strip_of, strip_offsets, unpacked
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -50,3 +51,16 @@ def test_panels_hold_every_tap(problem: str, pitch: int, rows: int) -> None:
 def test_sizes_count_every_output_row() -> None:
     strip = strip_of(lift(ConvSpec.parse("mb1ic2ih13iw9oc4oh13ow9kh3kw3ph1pw1"), 3), 5, 9)
     assert strip.sizes(8) == [(7, 2), (4, 1)]  # of 4·10 + 9 and 2·10 + 9 pixels
+
+
+@pytest.mark.parametrize("problem", ["mb1ic64ih112oc64oh112kh3ph1", "mb1ic64ih120oc64oh120kh3ph1"])
+def test_rows_of_neighbouring_channels_share_no_sets(problem: str) -> None:
+    """At 112 pixels a channel as long as its strip needs lies one row's length short of a multiple of L1's sets."""
+    spec = lift(ConvSpec.parse(problem), 3)
+    strip = strip_of(spec, 6, spec.output_spatial[2])
+    apart = spaced(spec, strip)
+    assert apart._replace(plane=strip.plane) == strip
+    assert 0 <= apart.plane - strip.plane <= FARTHER * 16
+    offsets = strip_offsets(spec, apart, 24).reshape(24, -1) // 16
+    lines = np.concatenate([np.unique(own[:, None] + np.arange(4)) for own in offsets])
+    assert np.bincount(lines % SETS).max() <= MOST

@@ -104,7 +104,7 @@ def _emit(builder, vectors, M, V, terms, operands, resume, finish, output, fetch
         offset = builder.load(pointers[2])
         return [vectors.load(first, offset) for first in firsts]
 
-    together = TOGETHER if V == max(TILES[M]) else 1
+    together = TOGETHER if TILES[M][0] == V else 1
     turns, weights_line = count(), max(1, ALIGNMENT // (M * vectors.itemsize))  # terms whose weights share a line
     walks = [(w, index(M)), fetched, (offsets, index(1))]
     folds = FOLDS and V <= 3  # with more vectors the loads are what the loop waits for

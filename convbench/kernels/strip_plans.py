@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from convbench.kernels.cache_sets import uncrowded
 from convbench.kernels.expansion import EXPANDS, expansion
 from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.pixel_tiles import TILES
@@ -67,10 +68,19 @@ def plan_strips(spec: ConvSpec, threads: int, workspace_limit: int | None) -> St
         fewest = -(-P // max(1, 1 + 8 * (held - row) // max(rows - row, 1)))
         some = {-(-P // strips) for strips in range(fewest, min(P, fewest + CHOICES) + 1)}
         strips = [strip_of(lifted, rows, cols) for rows in sorted(some, reverse=True)]
-        chosen = _planned(spec, threads, lifted, min(strips, key=lambda strip: work(spec, strip)))
+        strip = spaced(lifted, min(strips, key=lambda strip: work(spec, strip)))
+        chosen = _planned(spec, threads, lifted, strip)
         if workspace_limit is None or chosen.scratch * threads <= workspace_limit or held < 1024:
             return chosen
         held //= 2
+
+
+def spaced(lifted: ConvSpec, strip: Strip) -> Strip:
+    """The strip, its channels as far apart as L1 likes them where a tile reads rows of many."""
+    line = ALIGNMENT // lifted.itemsize
+    reach = np.arange(-(-TILES[max(TILES)][0] * VECTOR_BYTES // ALIGNMENT) + 1)
+    touched = np.unique(strip_offsets(lifted, strip, 1)[:, None] // line + reach)
+    return strip._replace(plane=uncrowded(strip.plane // line, touched, strip.channels) * line)
 
 
 def _planned(spec: ConvSpec, threads: int, lifted: ConvSpec, strip: Strip) -> StripPlan:

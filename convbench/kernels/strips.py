@@ -20,6 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from convbench.kernels.cache_sets import spread
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.simd import INDEX, Vectors, index, pointer
@@ -95,17 +96,6 @@ def strip_of(spec: ConvSpec, rows: int, cols: int) -> Strip:
         slices=slices, phases_h=phases_h, phases_w=phases_w, rows=rows, cols=cols, height=height, pitch=pitch,
         phase=phase, plane=spread(lines) * line,
     )  # fmt: skip
-
-
-def spread(lines: int) -> int:
-    """At least so many lines, such that those that a tile reads of some channels spread over the sets of L1.
-
-    An odd number, and a long way from the next multiple of the 64 sets, where neighbours would share theirs.
-    """
-    lines |= 1
-    while lines > 64 and not 5 <= lines % 64 <= 59:
-        lines += 2
-    return lines
 
 
 def _row(spec: ConvSpec, cols: int) -> tuple[int, int]:
