@@ -11,7 +11,7 @@ from convbench.algorithm import default_prepare_cost, get
 from convbench.algorithms import winograd
 from convbench.data import arrays
 from convbench.driver import kernel
-from convbench.kernels import winograd_tiles
+from convbench.kernels import winograd_grid
 from convbench.kernels.jit import njit
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.winograd import Transform, cook_toom, input_transform, output_transform, points, strided
@@ -202,7 +202,7 @@ def test_blocks_and_threads_change_no_bit(monkeypatch, tiles, threads):
 
 
 def test_channels_are_summed_a_few_at_a_time(monkeypatch):
-    monkeypatch.setattr(winograd_tiles, "DEPTH", 2)
+    monkeypatch.setattr(winograd_grid, "DEPTH", 2)
     assert kernel(SPEC, "winograd_4x4_3x3").plan.grid.depth == 2
     assert check("winograd_4x4_3x3", SPEC).ok
 

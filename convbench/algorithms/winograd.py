@@ -31,7 +31,8 @@ from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import OFF
 from convbench.kernels.winograd import Transform, strided, transform_flop
 from convbench.kernels.winograd_code import Size, sized
-from convbench.kernels.winograd_tiles import Grid, convolve_tiles, transform_filters
+from convbench.kernels.winograd_grid import Grid
+from convbench.kernels.winograd_tiles import convolve_tiles, transform_filters
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
