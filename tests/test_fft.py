@@ -281,6 +281,13 @@ def test_a_workspace_limit_means_smaller_blocks_or_tiles_before_refusal(algorith
         Kernel(algorithm, spec, 1, 1000, "")
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_tables_of_any_size_are_of_one_type(channels: int) -> None:
+    """Another order in memory would be another type, and kernels compiled again."""
+    spec = ConvSpec((2, channels, 40, 40), (channels, channels, 9, 9))
+    assert all(table.flags.c_contiguous for table in fft_tiled.plan(spec, 1, None).tiling.tables())
+
+
 @pytest.mark.parametrize(
     "spec",
     [

@@ -110,3 +110,15 @@ def test_nan_and_infinity_keep_their_meaning() -> None:
     assert not same
     assert infinite
     assert np.isnan([difference, product, total]).all()
+
+
+def test_known_numbers_compile_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba gives a number that is written in a call a type of its own."""
+    monkeypatch.setattr(jit, "_CODE_DIR", tmp_path)
+    doubled = njit(_doubled)
+
+    def calls(number: int) -> int:
+        return doubled(0) + doubled(number=1) + doubled(number)
+
+    assert njit(calls)(3) == 8
+    assert [str(signature) for signature in doubled.signatures] == ["(int64,)"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from convbench.data import arrays
+from convbench.kernels.jit import njit
 from convbench.kernels.layout import (
     ALIGNMENT,
     Polyphase,
@@ -18,6 +19,7 @@ from convbench.kernels.layout import (
     round_up,
     scratch_bytes,
 )
+from convbench.kernels.simd import viewed
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
@@ -109,3 +111,19 @@ def test_a_part_of_the_channels_leaves_the_others_alone() -> None:
     polyphase_pad(1, 2, x, padded, image.plane, image.phases, image.size, spec.stride, (0, 1, 1))
     assert np.isnan(padded[: image.plane]).all()
     assert np.isfinite(padded[image.plane : image.plane + prod(image.phases) * prod(image.size)]).all()
+
+
+@njit
+def _viewed(buffer, start, like):
+    return viewed(buffer[start:], like)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_compiled_code_sees_bytes_as_numbers(dtype: str) -> None:
+    buffer = aligned_empty((84,), np.uint8)
+    buffer[:] = np.arange(84)
+    seen = _viewed(buffer, 8, np.empty(0, dtype))
+    whole = 76 // seen.itemsize * seen.itemsize
+    assert np.array_equal(seen, buffer[8 : 8 + whole].view(dtype))
+    seen[0] = 1
+    assert buffer[8 : 8 + seen.itemsize].view(dtype)[0] == 1

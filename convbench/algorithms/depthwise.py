@@ -31,6 +31,7 @@ from convbench.kernels.packing import pack_taps
 from convbench.kernels.plane_channels import correlate_channels
 from convbench.kernels.plane_forms import FIELDS, Geometry
 from convbench.kernels.plane_stencil import correlate_planes
+from convbench.kernels.simd import viewed
 from convbench.kernels.stencil import MULTIPLY, PAD, ROWS, lanes_of, stencil
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import CALL, OFF, mark, tick
@@ -238,7 +239,7 @@ depthwise = Algorithm(
 def convolve_blocks(begin, end, ticks, x, C, weight, offsets, counts, bias, y, numbers, scratch):
     """Tasks (n, c, block), the last fastest; x, weight, y flat; scratch (private, uint8): the window."""
     mark(ticks, CALL)
-    window, padded = unpacked(numbers), scratch.view(x.dtype)
+    window, padded = unpacked(numbers), viewed(scratch, x)
     O, P, Q = window.output
     K = bias.size
     taps = weight.size // K

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import numba
 from numba import config
+from numba.core.types.misc import unliteral
 
 from convbench.machine import cache_dir
 
@@ -24,6 +25,7 @@ OPTIONS: dict[str, Any] = {
     "error_model": "numpy",  # no branch for a division by zero in every loop
     # FMA contraction, and sums reordered so that they vectorise; NaN and infinity keep their meaning (no nnan, ninf)
     "fastmath": {"contract", "nsz", "arcp", "reassoc"},
+    "no_cfunc_wrapper": True,  # one function less to compile for each kernel: none is called from C
 }
 
 
@@ -67,7 +69,22 @@ def njit(function: Callable[..., Any], *types: Any, **options: Any) -> Any:
     finally:
         config.CACHE_DIR = theirs
     _name_apart(compiled)
+    _compile_once(compiled)
     return compiled
+
+
+def _compile_once(compiled: Any) -> None:
+    """Compile for a number's type, whether its value is known where the function is called or not.
+
+    Numba else compiles f(x, 0) and f(x, i) apart, though both are the same code: the 0 is an argument like any other.
+    It asks this inner method of a dispatcher what a call in compiled code means.
+    """
+    template = compiled.get_call_template
+
+    def by_type(arguments: Any, named: Any) -> Any:
+        return template(tuple(map(unliteral, arguments)), {name: unliteral(each) for name, each in named.items()})
+
+    compiled.get_call_template = by_type
 
 
 def _name_apart(compiled: Any) -> None:

@@ -68,11 +68,11 @@ class Tiling(NamedTuple):
             write[..., 1], write[..., 2] = output[2] - i, output[3] - j
         np.clip(writes[..., 1:], 0, (self.hop_h, self.hop_w), out=writes[..., 1:])
         writes[..., 2][writes[..., 1] == 0] = 0  # of a phase without outputs
-        return Tables(reads.reshape(-1, 3), channels[:, [0, 2, 3]], writes.reshape(-1, 3))
+        return Tables(reads.reshape(-1, 3), np.ascontiguousarray(channels[:, [0, 2, 3]]), writes.reshape(-1, 3))
 
 
 class Tables(NamedTuple):
-    """Where every tile reads x and writes y, both flat; int64."""
+    """Where every tile reads x and writes y, both flat; int64, C-contiguous."""
 
     reads: np.ndarray  # (tiles, 3): offset, first row, first column
     channels: np.ndarray  # (G·channels, 3): the same, to be added for a dense channel

@@ -22,7 +22,7 @@ from convbench.kernels.jit import njit
 from convbench.kernels.layout import round_up
 from convbench.kernels.lines import clear_line
 from convbench.kernels.plane_forms import apart as rows_apart
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat, repeat_any
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, repeat, repeat_any, viewed
 from convbench.kernels.transpose import apart, transposed
 from convbench.spec import ConvSpec
 
@@ -248,7 +248,7 @@ def correlate_channels(begin, end, x, weight, form, bias, y, numbers, scratch):
 
     numbers: of the function of that name; scratch (private, uint8): ``elements``.
     """
-    n, pixels = numbers, scratch.view(y.dtype)
+    n, pixels = numbers, viewed(scratch, y)
     g = Sizes(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12])
     columns = FIELDS + 5 * g.P
     places = columns + 2 * g.tiles

@@ -13,7 +13,7 @@ from convbench.kernels.jit import njit
 from convbench.kernels.lines import clear_line
 from convbench.kernels.plane_forms import FIELDS, Form, Geometry
 from convbench.kernels.plane_tiles import Tile
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, pointer, viewed
 
 
 @intrinsic
@@ -66,7 +66,7 @@ def correlate_planes(begin, end, x, weight, form, bias, y, numbers, scratch):
                  n[16], n[17], n[18], n[19])  # fmt: skip
     high, wide, step, channels = len(form[0]), len(form[1]), len(form[2]), len(form[7])
     groups = (g.outputs + channels - 1) // channels
-    lanes, taps, zeros = VECTOR_BYTES // y.itemsize, weight.size // (groups * channels), scratch.view(y.dtype)
+    lanes, taps, zeros = VECTOR_BYTES // y.itemsize, weight.size // (groups * channels), viewed(scratch, y)
     columns = lanes // channels
     if len(form[6]):
         clear_line(zeros, 0, g.W)

@@ -18,7 +18,7 @@ from convbench.kernels.fetching import fetching
 from convbench.kernels.jit import njit
 from convbench.kernels.segment_plans import SegmentPlan
 from convbench.kernels.segment_tiles import segment_tile
-from convbench.kernels.simd import VECTOR_BYTES
+from convbench.kernels.simd import VECTOR_BYTES, viewed
 from convbench.kernels.stencil import MULTIPLY, PAD
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import CALL, mark
@@ -51,7 +51,7 @@ def multiply_segments(begin, end, ticks, x, sizes, offsets, segments, table, w, 
     channels_in, channels, plane_in, plane, pixels, block_c, block_k, length, most, step = (
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9],
     )  # fmt: skip
-    scratch = work.view(x.dtype)
+    scratch = viewed(work, x)
     lanes = VECTOR_BYTES // x.itemsize
     groups, taps = len(w), len(offsets) // block_c
     filters = w.size // groups

@@ -10,6 +10,9 @@ from typing import Any
 
 from llvmlite import binding, ir
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from convbench.kernels.jit import chosen_vector_bytes
 
@@ -38,6 +41,22 @@ def index(value: int) -> ir.Constant:
 def pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, start: ir.Value) -> ir.Value:
     """Address of element ``start`` of a Numba array."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
+
+
+@intrinsic
+def viewed(typingctx, array, like):
+    """``array.view(like.dtype)`` for a flat, contiguous array; Numba's own compiles functions of its own."""
+    result = array.copy(dtype=like.dtype)
+    size = like.dtype.bitwidth // 8
+
+    def codegen(context, builder, sig, args):
+        old, new = context.make_array(array)(context, builder, args[0]), context.make_array(result)(context, builder)
+        count = builder.udiv(builder.mul(old.nitems, old.itemsize), index(size))
+        data = builder.bitcast(old.data, new.data.type)
+        populate_array(new, data, [count], [index(size)], index(size), old.meminfo, old.parent)
+        return impl_ret_borrowed(context, builder, result, new._getvalue())
+
+    return result(array, like), codegen
 
 
 def opaque(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:

@@ -19,7 +19,7 @@ from convbench.kernels.jit import njit
 from convbench.kernels.packing import pack, tile_starts
 from convbench.kernels.pixel_tiles import tile
 from convbench.kernels.segment_plans import SegmentPlan
-from convbench.kernels.simd import VECTOR_BYTES
+from convbench.kernels.simd import VECTOR_BYTES, viewed
 from convbench.kernels.stencil import MULTIPLY, PAD
 from convbench.kernels.strip_lines import strip_lines
 from convbench.kernels.strip_plans import SLACK, StripPlan
@@ -63,7 +63,7 @@ def multiply_strips(begin, end, ticks, x, sizes, offsets, table, w, bias, y, wor
     strip = unpacked(sizes)
     M, block_c, block_k, widest = sizes[23], sizes[24], sizes[25], sizes[26]
     by_plane, channels, floats, most_lines = sizes[27], sizes[28], sizes[29], sizes[30]
-    scratch, integers = work[: floats * x.itemsize].view(x.dtype), work[floats * x.itemsize :].view(np.int64)
+    scratch, integers = viewed(work[: floats * x.itemsize], x), viewed(work[floats * x.itemsize :], sizes)
     groups, taps = len(w), len(offsets) // block_c
     O, P, Q = strip.output
     tiles_k = (channels + M - 1) // M
