@@ -12,8 +12,7 @@ from numba.extending import intrinsic
 
 from convbench.kernels.gemm import VECTORS, brgemm
 from convbench.kernels.jit import njit
-from convbench.kernels.layout import elements
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, pointer
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, pointer, viewed
 from convbench.kernels.transpose import store_transposed
 
 RUN = 112  # pixels whose sums are kept at a time, at most
@@ -74,7 +73,7 @@ def multiply_channels(begin, end, x, w, bias, y, sizes, work):
     G, C, K, pixels, x_step, runs, lanes, y_step, plane, together, far = (
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
     )  # fmt: skip
-    width, sums = VECTORS * lanes, elements(work, x)
+    width, sums = VECTORS * lanes, viewed(work, x)
     panels = -(-K // width)
     for task in range(begin, end):
         rest, run = divmod(task, runs)

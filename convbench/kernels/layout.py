@@ -7,14 +7,9 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
-from numba.core.imputils import impl_ret_borrowed
-from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
 from convbench.kernels.jit import njit
 from convbench.kernels.lines import clear_line, copy_line
-from convbench.kernels.simd import index
 from convbench.spec import ConvSpec
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 vector
@@ -59,28 +54,6 @@ def carve(work: np.ndarray, parts: Sequence[Part]) -> list[np.ndarray]:
         views.append(work[start : start + size].view(dtype).reshape(shape))
         start += round_up(size, ALIGNMENT)
     return views
-
-
-@intrinsic
-def elements(typingctx, work, like):
-    """The bytes ``work`` as a flat array of the dtype of ``like``: compiled in no time, as ``work.view`` is not."""
-    signature = types.Array(like.dtype, 1, "C")(work, like)
-
-    def codegen(context, builder, sig, args):
-        bytes_ = context.make_array(sig.args[0])(context, builder, args[0])
-        array, size = context.make_array(sig.return_type)(context, builder), index(like.dtype.bitwidth // 8)
-        populate_array(
-            array,
-            data=builder.bitcast(bytes_.data, array.data.type),
-            shape=[builder.udiv(bytes_.nitems, size)],
-            strides=[size],
-            itemsize=size,
-            meminfo=bytes_.meminfo,
-            parent=bytes_.parent,
-        )
-        return impl_ret_borrowed(context, builder, sig.return_type, array._getvalue())
-
-    return signature, codegen
 
 
 class Polyphase(NamedTuple):

@@ -27,10 +27,10 @@ from numba.extending import intrinsic
 
 from convbench.kernels.gemm import PAIR
 from convbench.kernels.jit import inlined, njit
-from convbench.kernels.layout import ALIGNMENT, elements
+from convbench.kernels.layout import ALIGNMENT
 from convbench.kernels.lines import every_second
 from convbench.kernels.paced import products_to
-from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, once, pointer, repeat, repeat_any
+from convbench.kernels.simd import VECTOR_BYTES, Vectors, index, once, pointer, repeat, repeat_any, viewed
 
 HEIGHT = 8 if VECTOR_BYTES == 64 else 4  # 8·3 sums fill 32 registers, 4·3 fill 16
 LEAST = HEIGHT // 2  # channels of the lowest tile
@@ -201,7 +201,7 @@ def multiply_planes(begin, end, x, w, bias, y, sizes, work):
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10],
         sizes[11], sizes[12], sizes[13], sizes[14], sizes[15], sizes[16],
     )  # fmt: skip
-    starts, total, panels = np.int64(17), sizes[17 + blocks], elements(work, x)
+    starts, total, panels = np.int64(17), sizes[17 + blocks], viewed(work, x)
     lanes, line = np.int64(VECTOR_BYTES // x.itemsize), np.int64(ALIGNMENT // x.itemsize)
     shift = np.int64(0)
     if pixels % lanes == 0 and pixels >= ALIGNED * lanes:
