@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from convbench.kernels.fetching import fetching
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.row_tiles import TILES, F, image_lines, invert_tiles, lines, multiply_tiles, transform_tiles
@@ -119,14 +120,20 @@ def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, inputs, output
         for c in range(channels_in):
             transform_tiles(x, (image * channels_in + c) * plane_in, inputs, first, read - first, v, c * plane, pitch)
         mark(ticks, TRANSFORM)
+        whole = strips == 1  # task = image
+        fetches = ALPHA * terms * (len(starts) - 1) * ((last - first + WIDEST - 1) // WIDEST)
+        ahead, pace = fetching(task, 1, channels_in * plane_in, fetches, x.size if whole else 0)
         at = first
         while at < last:
             left = last - at
             width = 2 if left == 4 else min(left, WIDEST)
+            begins = outputs[at, 1]
             for tile in range(len(starts) - 1):
                 k, height = starts[tile], starts[tile + 1] - starts[tile]
                 multiply_tiles(height, width, terms, v, (at - first) * lanes, pitch, offsets, u,
-                               g * filters + k * (filters // starts[-1]), m)  # fmt: skip
+                               g * filters + k * (filters // starts[-1]), m, x, ahead, pace, y,
+                               (image * channels + k) * plane_out + begins, plane_out)  # fmt: skip
+                ahead += ALPHA * terms * pace
                 for i in range(min(height, channels - k)):
                     add = bias[g * channels + k + i] if bias.size else y.dtype.type(0)
                     for j in range(width):

@@ -10,6 +10,8 @@ and α = 6 products a tile::
     multiply_tiles    m[(ξ·M + i)·V·L + j] = Σ_{p < terms} u[u_start + (ξ·terms + p)·M + i]
                                                            · v[v_start + ξ·pitch + offsets[p] + j]
                       0 ≤ ξ < α, 0 ≤ i < M, 0 ≤ j < V·L;  M × V a tile of :data:`TILES`
+                      meanwhile source[ahead + pace·(ξ·terms + p)] is asked for in L2, and the lines of V·4 vectors
+                      from y[y_start + n·y_plane] on, n < M or a few more, to be written; any address will do
     invert_tiles      e[4τ + i] = bias + Σ_ξ Aᵀ[i, ξ] · m[m_start + ξ·m_step + l]        τ = vector·L + l
 
 A table has a line of numbers for each vector of tiles, :func:`lines`, that says where in a plane its elements e are;
@@ -50,7 +52,7 @@ def lines(sources: np.ndarray, lanes: int) -> np.ndarray:
 
 
 def image_lines(sources: np.ndarray, across: int, lanes: int) -> np.ndarray:
-    """:func:`lines`; where the elements left and right of a vector of tiles are; the lanes that have one to each side."""
+    """:func:`lines`; where the elements left and right of a vector of tiles are; which lanes have such a one."""
     first = np.arange(0, sources.size, lanes * F.m)
     t = np.arange(sources.size // F.m).reshape(-1, lanes) % across
     columns = []
@@ -110,45 +112,60 @@ def transform_tiles(typingctx, x, start, table, first, count, v, v_start, pitch)
 
 
 @intrinsic
-def multiply_tiles(typingctx, height, width, terms, v, v_start, pitch, offsets, u, u_start, m):
+def multiply_tiles(
+    typingctx, height, width, terms, v, v_start, pitch, offsets, u, u_start, m, source, ahead, pace, y, y_start, y_plane
+):  # fmt: skip
     """The contract; each (height, width) has code of its own."""
+    signature = types.void(
+        height, width, terms, v, v_start, pitch, offsets, u, u_start, m, source, ahead, pace, y, y_start, y_plane
+    )
 
     def codegen(context, builder, sig, args):
         vectors = Vectors(context, builder, v.dtype)
-        pixels = pointer(context, builder, v, args[3], args[4])
-        places = pointer(context, builder, offsets, args[6], index(0))
-        filters = pointer(context, builder, u, args[7], args[8])
-        sums = pointer(context, builder, m, args[9], index(0))
+
+        def at(array, start):
+            return pointer(context, builder, sig.args[array], args[array], start)
+
+        operands = at(3, args[4]), at(6, index(0)), at(7, args[8]), at(9, index(0)), at(10, args[11]), at(13, args[14])
+        steps = args[5], args[12], args[15]
         for M, widths in TILES.items():
             with builder.if_then(builder.icmp_signed("==", args[0], index(M))):
                 for V in widths:
                     with builder.if_then(builder.icmp_signed("==", args[1], index(V))):
-                        _multiply(vectors, M, V, args[2], (pixels, args[5]), places, filters, sums)
+                        _multiply(vectors, M, V, args[2], operands, steps)
         return context.get_dummy_value()
 
-    return types.void(height, width, terms, v, v_start, pitch, offsets, u, u_start, m), codegen
+    return signature, codegen
 
 
-def _multiply(vectors, M, V, terms, source, places, filters, sums):
+def _multiply(vectors, M, V, terms, operands, steps):
     """All α products of an M × V tile."""
     builder, lanes = vectors.builder, vectors.lanes
-    pixels, pitch = source
+    v, places, u, m, source, y = operands
+    pitch, pace, y_plane = steps
 
     def product(_, carried):
-        first, filters, target = carried
+        first, filters, target, source, row = carried
+        for _ in range(-(-M // F.alpha)):
+            for k in range(V * F.m):
+                vectors.prefetch(builder.gep(row, [index(k * lanes)]), write=True)
+            row = builder.gep(row, [y_plane])
 
         def columns(_, pointers):
             vectors.prefetch(builder.gep(pointers[0], [index(AHEAD * M)]))
+            vectors.prefetch(pointers[2], level=2)
             at = builder.gep(first, [builder.load(pointers[1])])
             return [vectors.load(at, index(v * lanes)) for v in range(V)]
 
-        walks = [(filters, index(M)), (places, index(1))]
-        (filters, _), totals = products(vectors, [vectors.zero] * (M * V), terms, walks, columns, folds=False)
+        walks = [(filters, index(M)), (places, index(1)), (source, pace)]
+        (filters, _, source), totals = products(
+            vectors, [vectors.zero] * (M * V), terms, walks, columns, folds=False
+        )  # as the vectors of tiles lie across lines, loads are what the loop waits for
         for k, value in enumerate(totals):
             vectors.store(value, target, index(k * lanes))
-        return [builder.gep(first, [pitch]), filters, builder.gep(target, [index(M * V * lanes)])]
+        return [builder.gep(first, [pitch]), filters, builder.gep(target, [index(M * V * lanes)]), source, row]
 
-    repeat(builder, index(F.alpha), [pixels, filters, sums], product)
+    repeat(builder, index(F.alpha), [v, u, m, source, y], product)
 
 
 @intrinsic
