@@ -19,7 +19,7 @@ import numpy as np
 
 from convbench.algorithm import Algorithm, Unsupported, default_prepare_cost, phases, unit_roundoff
 from convbench.kernels.packing import pack
-from convbench.kernels.row_products import RowPlan, convolve, plan_rows
+from convbench.kernels.row_products import WIDEST, RowPlan, convolve, plan_rows
 from convbench.kernels.row_tiles import F
 from convbench.kernels.simd import VECTOR_BYTES
 from convbench.kernels.ticks import OFF
@@ -28,9 +28,9 @@ from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
 MOST_PIXELS = 1 << 18  # of a plane: its tables hold a byte for each four of float32
-EFFICIENCY = 0.85  # of peak inside tiles
-TILE_SECONDS = 3e-8  # what one product of a tile costs beside its terms
-VECTOR_SECONDS = 1.2e-8  # to transform or to invert a vector of tiles
+EFFICIENCY = 0.8  # of peak inside tiles
+PRODUCT_SECONDS = 3e-8  # what a product of a tile costs beside its terms
+VECTOR_SECONDS = 1.6e-8  # to transform or to invert a vector of tiles
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -77,31 +77,28 @@ def error(plan: RowPlan) -> float:
     return unit_roundoff(plan.spec.dtype) * F.amplification * 3 * (sqrt(len(plan.offsets)) + F.r + 1)
 
 
-def multiplied(plan: RowPlan) -> tuple[float, float]:
-    """Vectors of products a term, and vectors of tiles transformed or inverted, of one group."""
-    strips = -(-plan.vectors // plan.strip)
-    lanes = VECTOR_BYTES // plan.spec.itemsize
-    inputs = (plan.vectors + strips * plan.down / lanes) * plan.spec.weight_shape[1]
-    return float(F.alpha * plan.vectors * plan.starts[-1]), float(inputs + plan.vectors * plan.starts[-1])
-
-
 def executed_flop(plan: RowPlan) -> float:
     """Flop of the products: whole vectors of tiles and whole tiles of channels."""
     spec = plan.spec
     lanes = VECTOR_BYTES // spec.itemsize
-    return 2.0 * spec.N * spec.groups * multiplied(plan)[0] * len(plan.offsets) * lanes
+    return 2.0 * spec.N * spec.groups * F.alpha * plan.vectors * lanes * plan.starts[-1] * len(plan.offsets)
 
 
 def cost(plan: RowPlan, machine: Machine) -> float:
+    """Products and their filters' bytes, for each tile of vectors where L2 does not keep them; transforms; images."""
     spec = plan.spec
-    products, transformed = multiplied(plan)
     images = spec.N * spec.groups / plan.threads
+    tiles = -(-plan.vectors // WIDEST)
+    filters = F.alpha / F.r * prod(spec.weight_shape) * spec.itemsize
+    times = 1 if filters / spec.groups <= machine.l2_bytes / 2 else tiles
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
-    tiles = images * products / (3 * 8) * TILE_SECONDS
-    filters = machine.byte_time(F.alpha / F.r * prod(spec.weight_shape) * spec.itemsize, plan.threads)
+    read = machine.byte_time(filters, plan.threads) * times
+    strips = -(-plan.vectors // plan.strip)
+    inputs = strips * plan.pitch * spec.itemsize / VECTOR_BYTES * spec.weight_shape[1]
+    transformed = inputs + plan.vectors * plan.starts[-1]
+    beside = F.alpha * tiles * (len(plan.starts) - 1) * PRODUCT_SECONDS + transformed * VECTOR_SECONDS
     moved = machine.byte_time(spec.min_bytes - prod(spec.weight_shape) * spec.itemsize, plan.threads)
-    beside = images * transformed * VECTOR_SECONDS
-    return machine.call_overhead + max(compute, filters) + tiles + beside + moved / 2
+    return machine.call_overhead + max(compute, read) + min(compute, read) / 3 + images * beside + moved / 2
 
 
 winograd_1x4_3x3 = Algorithm(

@@ -31,10 +31,8 @@ WIDEST = max(width for widths in TILES.values() for width in widths)
 class RowPlan(NamedTuple):
     spec: ConvSpec
     threads: int
-    lifted: ConvSpec  # the problem with two spatial dimensions
     vectors: int  # of tiles of a plane
     strip: int  # of them
-    down: int  # tiles from an output's own to that of the filter's last row
     pitch: int  # elements of one product's inputs in a channel
     plane: int  # elements from one channel's transformed inputs to the next's
     starts: np.ndarray  # int64: first output channels of the tiles of a group
@@ -51,13 +49,13 @@ def plan_rows(spec: ConvSpec, lifted: ConvSpec, threads: int, workspace_limit: i
     lanes = VECTOR_BYTES // spec.itemsize
     (H, W), (P, Q), (R, _), channels = lifted.spatial, lifted.output_spatial, lifted.filter, lifted.weight_shape[1]
     across = -(-Q // F.m)
-    vectors, down = -(-P * across // lanes), (R - 1) * lifted.dilation[0] * across
-    span = -(-down // lanes)
+    tiles, down = P * across, (R - 1) * lifted.dilation[0] * across
+    vectors, span = -(-tiles // lanes), -(-down // lanes)
     most = max(1, HELD_BYTES // (F.alpha * channels * VECTOR_BYTES) - span)
     strips = max(-(-vectors // most), min(vectors, -(-2 * threads // (spec.N * spec.groups))) if threads > 1 else 1)
     while True:
         strip = round_up(-(-vectors // strips), WIDEST) if strips > 1 else vectors
-        pitch = (strip + span) * lanes
+        pitch = round_up(min(strip * lanes, tiles) + down, lanes)
         line = ALIGNMENT // spec.itemsize
         plane = spread(round_up(F.alpha * pitch + lanes, line) // line) * line  # the last vectors may overhang
         elements = channels * plane + F.alpha * max(TILES) * WIDEST * lanes
@@ -68,11 +66,12 @@ def plan_rows(spec: ConvSpec, lifted: ConvSpec, threads: int, workspace_limit: i
             return None
         strips *= 2
     strips = -(-vectors // strip)
-    sizes = [channels, spec.K // spec.groups, H * W, P * Q, P * across, down, strip, pitch, plane, strips]
+    sizes = [channels, spec.K // spec.groups, H * W, P * Q, vectors, strip, pitch, plane, strips]
     offsets = np.arange(channels)[:, None] * plane + np.arange(R) * (lifted.dilation[0] * across)
+    inputs, outputs = _tables(lifted, across, (strips - 1) * strip + pitch // lanes, lanes)
     return RowPlan(
-        spec, threads, lifted, vectors, strip, down, pitch, plane, tile_starts(spec.K // spec.groups),
-        offsets.reshape(-1).astype(np.int64), *_tables(lifted, across, lanes), np.array(sizes, np.int64),
+        spec, threads, vectors, strip, pitch, plane, tile_starts(spec.K // spec.groups),
+        offsets.reshape(-1).astype(np.int64), inputs, outputs, np.array(sizes, np.int64),
         tasks=spec.N * spec.groups * strips, scratch=scratch,
     )  # fmt: skip
 
@@ -86,11 +85,10 @@ def tile_starts(channels: int) -> np.ndarray:
     return np.array(starts, np.int64)
 
 
-def _tables(lifted: ConvSpec, across: int, lanes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(inputs, outputs): of the padded image, from its second column on, and of y."""
+def _tables(lifted: ConvSpec, across: int, vectors: int, lanes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(inputs, outputs): of the padded image, from its second column on, in so many vectors of tiles, and of y."""
     (H, W), (P, Q), ((top, _), (left, _)) = lifted.spatial, lifted.output_spatial, lifted.padding
-    down = (lifted.filter[0] - 1) * lifted.dilation[0]
-    row, column = np.divmod(np.arange(round_up((P + down) * across, lanes) * F.m), across * F.m)
+    row, column = np.divmod(np.arange(vectors * lanes * F.m), across * F.m)
     h, w = row - top, column + 1 - left
     image = np.where((h >= 0) & (h < H) & (w >= 0) & (w < W), h * W + w, -1)
     row, column = (some[: round_up(P * across, lanes) * F.m] for some in (row, column))
@@ -102,8 +100,8 @@ def _tables(lifted: ConvSpec, across: int, lanes: int) -> tuple[np.ndarray, np.n
 def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, inputs, outputs, u, bias, y, work):
     """Tasks (n, g, strip), the last fastest. x, y and work flat; u (G, …) as ``pack`` makes it; bias (K,) or empty."""
     mark(ticks, CALL)
-    channels_in, channels, plane_in, plane_out, tiles, down, strip, pitch, plane, strips = (
-        sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9],
+    channels_in, channels, plane_in, plane_out, vectors, strip, pitch, plane, strips = (
+        sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8],
     )  # fmt: skip
     scratch = work.view(x.dtype)
     lanes = VECTOR_BYTES // x.itemsize
@@ -115,10 +113,9 @@ def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, inputs, output
         image, part = divmod(task, strips)
         g = image % groups
         first = part * strip
-        last = min((tiles + lanes - 1) // lanes, first + strip)
-        read = (min(tiles, last * lanes) + down + lanes - 1) // lanes
+        last = min(vectors, first + strip)
         for c in range(channels_in):
-            transform_tiles(x, (image * channels_in + c) * plane_in, inputs, first, read - first, v, c * plane, pitch)
+            transform_tiles(x, (image * channels_in + c) * plane_in, inputs, first, pitch // lanes, v, c * plane, pitch)
         mark(ticks, TRANSFORM)
         whole = strips == 1  # task = image
         fetches = ALPHA * terms * (len(starts) - 1) * ((last - first + WIDEST - 1) // WIDEST)
