@@ -81,7 +81,7 @@ def executed_flop(plan: RowPlan) -> float:
     """Flop of the products: whole vectors of tiles and whole tiles of channels."""
     spec = plan.spec
     lanes = VECTOR_BYTES // spec.itemsize
-    return 2.0 * spec.N * spec.groups * F.alpha * plan.vectors * lanes * plan.starts[-1] * len(plan.offsets)
+    return 2.0 * spec.N * spec.groups * F.alpha * plan.vectors * lanes * plan.outputs * len(plan.offsets)
 
 
 def cost(plan: RowPlan, machine: Machine) -> float:
@@ -95,7 +95,7 @@ def cost(plan: RowPlan, machine: Machine) -> float:
     read = machine.byte_time(filters, plan.threads) * times
     strips = -(-plan.vectors // plan.strip)
     inputs = strips * plan.pitch * spec.itemsize / VECTOR_BYTES * spec.weight_shape[1]
-    transformed = inputs + plan.vectors * plan.starts[-1]
+    transformed = inputs + plan.vectors * plan.outputs
     beside = F.alpha * tiles * (len(plan.starts) - 1) * PRODUCT_SECONDS + transformed * VECTOR_SECONDS
     moved = machine.byte_time(spec.min_bytes - prod(spec.weight_shape) * spec.itemsize, plan.threads)
     return machine.call_overhead + max(compute, read) + min(compute, read) / 3 + images * beside + moved / 2

@@ -37,11 +37,16 @@ class RowPlan(NamedTuple):
     plane: int  # elements from one channel's transformed inputs to the next's
     starts: np.ndarray  # int64: first output channels of the tiles of a group
     offsets: np.ndarray  # int64 (C/G · R,)
-    inputs: np.ndarray  # tables of ``transform_tiles`` …
-    outputs: np.ndarray  # … and ``invert_tiles``
+    read: np.ndarray  # tables of ``transform_tiles`` …
+    written: np.ndarray  # … and ``invert_tiles``
     sizes: np.ndarray  # int64: what the kernel is told
     tasks: int
     scratch: int  # bytes of one thread
+
+    @property
+    def outputs(self) -> int:
+        """Output channels of a group's tiles."""
+        return int(self.starts[-1])
 
 
 def plan_rows(spec: ConvSpec, lifted: ConvSpec, threads: int, workspace_limit: int | None) -> RowPlan | None:
@@ -68,10 +73,10 @@ def plan_rows(spec: ConvSpec, lifted: ConvSpec, threads: int, workspace_limit: i
     strips = -(-vectors // strip)
     sizes = [channels, spec.K // spec.groups, H * W, P * Q, vectors, strip, pitch, plane, strips]
     offsets = np.arange(channels)[:, None] * plane + np.arange(R) * (lifted.dilation[0] * across)
-    inputs, outputs = _tables(lifted, across, (strips - 1) * strip + pitch // lanes, lanes)
+    read, written = _tables(lifted, across, (strips - 1) * strip + pitch // lanes, lanes)
     return RowPlan(
         spec, threads, vectors, strip, pitch, plane, tile_starts(spec.K // spec.groups),
-        offsets.reshape(-1).astype(np.int64), inputs, outputs, np.array(sizes, np.int64),
+        offsets.reshape(-1).astype(np.int64), read, written, np.array(sizes, np.int64),
         tasks=spec.N * spec.groups * strips, scratch=scratch,
     )  # fmt: skip
 
@@ -86,7 +91,7 @@ def tile_starts(channels: int) -> np.ndarray:
 
 
 def _tables(lifted: ConvSpec, across: int, vectors: int, lanes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(inputs, outputs): of the padded image, from its second column on, in so many vectors of tiles, and of y."""
+    """(read, written): of the padded image, from its second column on, in so many vectors of tiles, and of y."""
     (H, W), (P, Q), ((top, _), (left, _)) = lifted.spatial, lifted.output_spatial, lifted.padding
     row, column = np.divmod(np.arange(vectors * lanes * F.m), across * F.m)
     h, w = row - top, column + 1 - left
@@ -97,7 +102,7 @@ def _tables(lifted: ConvSpec, across: int, vectors: int, lanes: int) -> tuple[np
 
 
 @njit
-def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, inputs, outputs, u, bias, y, work):
+def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, read, written, u, bias, y, work):
     """Tasks (n, g, strip), the last fastest. x, y and work flat; u (G, …) as ``pack`` makes it; bias (K,) or empty."""
     mark(ticks, CALL)
     channels_in, channels, plane_in, plane_out, vectors, strip, pitch, plane, strips = (
@@ -115,7 +120,7 @@ def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, inputs, output
         first = part * strip
         last = min(vectors, first + strip)
         for c in range(channels_in):
-            transform_tiles(x, (image * channels_in + c) * plane_in, inputs, first, pitch // lanes, v, c * plane, pitch)
+            transform_tiles(x, (image * channels_in + c) * plane_in, read, first, pitch // lanes, v, c * plane, pitch)
         mark(ticks, TRANSFORM)
         whole = strips == 1  # task = image
         fetches = ALPHA * terms * (len(starts) - 1) * ((last - first + WIDEST - 1) // WIDEST)
@@ -124,7 +129,7 @@ def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, inputs, output
         while at < last:
             left = last - at
             width = 2 if left == 4 else min(left, WIDEST)
-            begins = outputs[at, 1]
+            begins = written[at, 1]
             for tile in range(len(starts) - 1):
                 k, height = starts[tile], starts[tile + 1] - starts[tile]
                 multiply_tiles(height, width, terms, v, (at - first) * lanes, pitch, offsets, u,
@@ -135,7 +140,7 @@ def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, inputs, output
                     add = bias[g * channels + k + i] if bias.size else y.dtype.type(0)
                     for j in range(width):
                         invert_tiles(m, (i * width + j) * lanes, height * width * lanes, y,
-                                     (image * channels + k + i) * plane_out, outputs, at + j, add)  # fmt: skip
+                                     (image * channels + k + i) * plane_out, written, at + j, add)  # fmt: skip
             at += width
         mark(ticks, MULTIPLY)
 
@@ -144,5 +149,5 @@ def convolve(plan: RowPlan, x: np.ndarray, u: np.ndarray, bias: Any, y: np.ndarr
     """y = x convolved with the filters that became ``u``, plus bias."""
     flat = y.reshape(-1)
     parallel(convolve_strips, plan.tasks, plan.threads, ticks, x.reshape(-1), plan.sizes, plan.starts, plan.offsets,
-             plan.inputs, plan.outputs, u, flat[:0] if bias is None else bias, flat,
+             plan.read, plan.written, u, flat[:0] if bias is None else bias, flat,
              private=work.reshape(plan.threads, -1))  # fmt: skip
