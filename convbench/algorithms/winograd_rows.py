@@ -29,6 +29,7 @@ from convbench.spec import ConvSpec
 
 MOST_PIXELS = 1 << 18  # of a plane: its tables hold a byte for each four of float32
 EFFICIENCY = 0.8  # of peak inside tiles
+READ_EFFICIENCY = 0.7  # of the bandwidth, for filters from beyond L2 that products wait for
 PRODUCT_SECONDS = 3e-8  # what a product of a tile costs beside its terms
 VECTOR_SECONDS = 1.6e-8  # to transform or to invert a vector of tiles
 
@@ -92,7 +93,7 @@ def cost(plan: RowPlan, machine: Machine) -> float:
     filters = F.alpha / F.r * prod(spec.weight_shape) * spec.itemsize
     times = 1 if filters / spec.groups <= machine.l2_bytes / 2 else tiles
     compute = machine.flop_time(executed_flop(plan), spec, plan.threads, EFFICIENCY)
-    read = machine.byte_time(filters, plan.threads) * times
+    read = machine.byte_time(filters, plan.threads) * times / (READ_EFFICIENCY if filters > machine.l2_bytes else 1)
     strips = -(-plan.vectors // plan.strip)
     inputs = strips * plan.pitch * spec.itemsize / VECTOR_BYTES * spec.weight_shape[1]
     transformed = inputs + plan.vectors * plan.outputs
