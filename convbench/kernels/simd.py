@@ -163,6 +163,7 @@ class Vectors:
         )
         element = self.type.element.as_pointer()
         self._expand = self._declare(f"llvm.masked.expandload.{suffix}", self.type, [element, mask, self.type])
+        self._compress = self._declare(f"llvm.masked.compressstore.{suffix}", ir.VoidType(), [self.type, element, mask])
         self._store = self._declare(f"llvm.masked.store.{suffix}.p0", ir.VoidType(), [self.type, address, _LANE, mask])
 
     def _declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
@@ -240,6 +241,10 @@ class Vectors:
     def expand(self, base: ir.Value, at: ir.Value, mask: ir.Value) -> ir.Value:
         """The run of elements from ``base[at]`` on in the mask's lanes, in order; the others are zero, and not read."""
         return self.builder.call(self._expand, [self.builder.gep(base, [at]), mask, self.zero])
+
+    def compress(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value) -> None:
+        """Write the mask's lanes of ``value``, in order, as a run of elements from ``base[at]`` on."""
+        self.builder.call(self._compress, [value, self.builder.gep(base, [at]), mask])
 
     def store(self, value: ir.Value, base: ir.Value, at: ir.Value, mask: ir.Value | None = None) -> None:
         """Write ``value`` at ``base[at]``; lanes outside the mask write nothing."""

@@ -110,7 +110,7 @@ def split_line(typingctx, columns, line, start, apart, low, high, ahead, split, 
             vectors.mask(builder.sub(index(shift), first_), builder.add(left, index(shift)))
             for shift in range((f.alpha - 1) // m + 1)
         ]
-        tiles = _deal(vectors, loaded)
+        tiles = deal(vectors, loaded)
         for k, address in enumerate(_walk(builder, target, step_, f.alpha)):
             shift = k // m
             vectors.store(tiles[k % m], address, builder.sub(first_, index(shift)), wanted[shift])
@@ -119,14 +119,14 @@ def split_line(typingctx, columns, line, start, apart, low, high, ahead, split, 
     return types.void(columns, line, start, apart, low, high, ahead, split, at, step, first, count), codegen
 
 
-def _deal(vectors: Vectors, loaded: list[ir.Value]) -> list[ir.Value]:
+def deal(vectors: Vectors, loaded: list[ir.Value]) -> list[ir.Value]:
     """m consecutive vectors as m vectors of every m-th element: halved while m is even, else picked one by one."""
     m, width = len(loaded), vectors.lanes
     if m == 1:
         return loaded
     if m % 2 == 0:
         pairs = list(zip(loaded[::2], loaded[1::2], strict=True))
-        halves = [_deal(vectors, [vectors.pick(a, b, range(odd, 2 * width, 2)) for a, b in pairs]) for odd in (0, 1)]
+        halves = [deal(vectors, [vectors.pick(a, b, range(odd, 2 * width, 2)) for a, b in pairs]) for odd in (0, 1)]
         return [value for pair in zip(*halves, strict=True) for value in pair]
     dealt = []
     for p in range(m):
