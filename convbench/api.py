@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from inspect import signature
@@ -56,9 +57,18 @@ def _hashable(value: Any) -> Hashable:
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple | np.ndarray) else value
 
 
-def _kinds(value: Any) -> tuple[Any, ...] | type:
-    """The types of an argument's parts: 1, 1.0 and True are one key of a cache, and not one argument."""
-    return tuple(map(_kinds, value)) if isinstance(value, tuple) else type(value)
+def _types(value: Any) -> tuple[Any, ...] | type:
+    return tuple(map(_types, value)) if isinstance(value, tuple) else type(value)
+
+
+def _key(geometry: tuple[Any, ...]) -> tuple[Any, Hashable]:
+    """The geometry with tuples for lists, and its types: 1, 1.0 and True are one key of a cache, not one argument."""
+    try:
+        hash(geometry)
+        return geometry, marshal.dumps(geometry, 2)  # the format without references, which tell equal tuples apart
+    except (TypeError, ValueError):  # lists and arrays, or numbers that are not Python's own
+        geometry = tuple(map(_hashable, geometry))
+        return geometry, _types(geometry)
 
 
 @lru_cache(maxsize=1024, typed=True)
@@ -148,14 +158,13 @@ def _conv(
 ) -> np.ndarray:
     x, w = _array(input, "input"), _array(weight, "weight")
     geometry: Any = stride, padding, dilation
-    kinds: Hashable = None
+    types: Hashable = None
     if not (type(stride) is type(padding) is type(dilation) is int):
-        geometry = tuple(map(_hashable, geometry))
-        kinds = _kinds(geometry)
+        geometry, types = _key(geometry)
     problem = (ndim, x.shape, w.shape, x.dtype, w.dtype, layout, *geometry, groups, algorithm, threads, max_error,
                nonfinite, workspace_limit)  # fmt: skip
     try:
-        solve, batched = _planned(*problem, kinds, available(threads), generation(), choices.recent_version())
+        solve, batched = _planned(*problem, types, available(threads), generation(), choices.recent_version())
     except TypeError:  # a set, say, where a number belongs, is no key: planning says which
         solve, batched = _planned.__wrapped__(*problem)
     if batched:
