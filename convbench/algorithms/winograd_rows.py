@@ -32,6 +32,7 @@ EFFICIENCY = 0.8  # of peak inside tiles
 READ_EFFICIENCY = 0.7  # of the bandwidth, for filters from beyond L2 that products wait for
 PRODUCT_SECONDS = 3e-8  # what a product of a tile costs beside its terms
 VECTOR_SECONDS = 1.6e-8  # to transform or to invert a vector of tiles
+FILTER_SECONDS = 1.2e-9  # to transform the filters, for each product
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -85,6 +86,13 @@ def executed_flop(plan: RowPlan) -> float:
     return 2.0 * spec.N * spec.groups * F.alpha * plan.vectors * lanes * plan.outputs * len(plan.offsets)
 
 
+def prepare_cost(plan: RowPlan, machine: Machine) -> float:
+    """Filters transformed one by one, then packed: products are written twice and read once."""
+    products = F.alpha // F.r * prod(plan.spec.weight_shape)
+    moved = machine.byte_time(3 * products * plan.spec.itemsize, plan.threads)
+    return default_prepare_cost(plan, machine) + products * FILTER_SECONDS + moved
+
+
 def cost(plan: RowPlan, machine: Machine) -> float:
     """Products and their filters' bytes, for each tile of vectors where L2 does not keep them; transforms; images."""
     spec = plan.spec
@@ -111,7 +119,7 @@ winograd_1x4_3x3 = Algorithm(
     workspace=workspace,
     error=error,
     cost=cost,
-    prepare_cost=default_prepare_cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     local=False,
     exact=False,

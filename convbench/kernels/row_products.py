@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from convbench.kernels.cache_sets import spread
 from convbench.kernels.fetching import fetching
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.row_tiles import TILES, F, image_lines, invert_tiles, lines, multiply_tiles, transform_tiles
 from convbench.kernels.simd import VECTOR_BYTES
-from convbench.kernels.strips import spread
 from convbench.kernels.threads import parallel
 from convbench.kernels.ticks import CALL, mark
 from convbench.spec import ConvSpec
