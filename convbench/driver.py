@@ -40,7 +40,8 @@ class Kernel:
     """A planned algorithm for one problem: ``kernel(input, weight, bias=None, out=None)`` pays everything each call.
 
     ``algorithm`` name · ``plan`` · ``threads`` · ``workspace_bytes`` scratch that a call uses · ``error_bound``
-    promised max|y − y*| / max √(x² ⋆ w²) · ``why`` one line: how it was chosen. Safe to call from several threads.
+    of max|y − y*| / max √(x² ⋆ w²), for products of either sign (``algorithm.direct_error``) · ``why`` one line: how it
+    was chosen. Safe to call from several threads.
 
     Algorithms work on NCHW: input and output of another layout pass through images in the scratch, counted in it.
     """
