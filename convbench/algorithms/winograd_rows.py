@@ -17,7 +17,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, Unsupported, default_prepare_cost, phases, unit_roundoff
+from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
 from convbench.kernels.packing import pack
 from convbench.kernels.row_products import WIDEST, RowPlan, convolve, plan_rows
 from convbench.kernels.row_tiles import F
@@ -32,6 +32,8 @@ EFFICIENCY = 0.8  # of peak inside tiles
 READ_EFFICIENCY = 0.7  # of the bandwidth, for filters from beyond L2 that products wait for
 PRODUCT_SECONDS = 3e-8  # what a product of a tile costs beside its terms
 VECTOR_SECONDS = 1.6e-8  # to transform or to invert a vector of tiles
+FILTER_SECONDS = 2.5e-7  # NumPy's, to begin the product of one output channel's filters with G
+PREPARE_CALLS = 3  # overheads of a call that preparing takes
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -85,6 +87,13 @@ def executed_flop(plan: RowPlan) -> float:
     return 2.0 * spec.N * spec.groups * F.alpha * plan.vectors * lanes * plan.outputs * len(plan.offsets)
 
 
+def prepare_cost(plan: RowPlan, machine: Machine) -> float:
+    """Filters read, their transforms written, read and packed: 1 + 3·α/r times their bytes."""
+    spec = plan.spec
+    nbytes = (1 + 3 * F.alpha // F.r) * prod(spec.weight_shape) * spec.itemsize
+    return PREPARE_CALLS * machine.call_overhead + spec.K * FILTER_SECONDS + machine.byte_time(nbytes)
+
+
 def cost(plan: RowPlan, machine: Machine) -> float:
     """Products and their filters' bytes, for each tile of vectors where L2 does not keep them; transforms; images."""
     spec = plan.spec
@@ -111,7 +120,7 @@ winograd_1x4_3x3 = Algorithm(
     workspace=workspace,
     error=error,
     cost=cost,
-    prepare_cost=default_prepare_cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     local=False,
     exact=False,
