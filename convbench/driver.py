@@ -134,6 +134,11 @@ class Kernel:
         SHARED.give_back(buffer)
 
     @property
+    def plans_apart(self) -> bool:
+        """Whether calls that prepare the filter have a plan of their own."""
+        return self._unprepared is not self.plan
+
+    @property
     def phases(self) -> tuple[str, ...]:
         """What a call's time is divided into: "call" is what lies outside the marks; one, "run", if nothing is known.
 
