@@ -70,6 +70,8 @@ def direct_error(plan: Any) -> float:
     Rounding errors of partial sums add up like a random walk: rms 0.41·√n·u of √(x² ⋆ w²) for independent data
     (Higham & Mary 2019, "A New Approach to Probabilistic Rounding Error Analysis", §2); twelve standard deviations
     cover millions of outputs, the constant covers the roundings of product, bias and result at small n.
+    Where nearly all products have one sign, as of positive inputs with positive filters, partial sums grow with n
+    rather than with √n, and so may the error: above this bound from some hundred products on.
     """
     spec = spec_of(plan)
     return unit_roundoff(spec.dtype) * (5 * sqrt(terms(spec)) + 8)

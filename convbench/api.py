@@ -54,7 +54,9 @@ def _array(value: Any, what: str) -> np.ndarray:
 
 
 def _hashable(value: Any) -> Hashable:
-    return tuple(map(_hashable, value)) if isinstance(value, list | tuple | np.ndarray) else value
+    if isinstance(value, np.ndarray):
+        value = value.tolist()  # of no dimension, too
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 def _types(value: Any) -> tuple[Any, ...] | type:
@@ -96,7 +98,7 @@ def _planned(
             raise DTypeError(f"{what} has dtype {dtype}; allowed: float32, float64")
     if len(w) != ndim + 2:
         raise SpecError(f"weight has {len(w)} dimensions {w}; conv{ndim}d takes {ndim + 2}")
-    if layout not in LAYOUTS:
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise SpecError(f"layout is {layout!r}; allowed: {', '.join(LAYOUTS)}")
     rank = ndim + 2 + (layout == "NCHW16c")
     if len(x) not in (rank - 1, rank):
@@ -130,7 +132,7 @@ def _chosen(
     workspace_limit: int | None,
 ) -> Kernel:
     """The kernel that pays preparation in every call: the named one, or the fastest."""
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         return fastest(spec, threads=threads, max_error=max_error, nonfinite=nonfinite,
                        workspace_limit=workspace_limit, prepared=False)  # fmt: skip
     if max_error is not None or nonfinite is not None:

@@ -40,7 +40,8 @@ class Kernel:
     """A planned algorithm for one problem: ``kernel(input, weight, bias=None, out=None)`` pays everything each call.
 
     ``algorithm`` name · ``plan`` · ``threads`` · ``workspace_bytes`` scratch that a call uses · ``error_bound``
-    promised max|y − y*| / max √(x² ⋆ w²) · ``why`` one line: how it was chosen. Safe to call from several threads.
+    of max|y − y*| / max √(x² ⋆ w²), for products of either sign (``algorithm.direct_error``) · ``why`` one line: how it
+    was chosen. Safe to call from several threads.
 
     Algorithms work on NCHW: input and output of another layout pass through images in the scratch, counted in it.
     """
@@ -131,6 +132,11 @@ class Kernel:
         else:
             self._solve(plan, x, state, bias, y, work)
         SHARED.give_back(buffer)
+
+    @property
+    def plans_apart(self) -> bool:
+        """Whether calls that prepare the filter have a plan of their own."""
+        return self._unprepared is not self.plan
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -252,12 +258,12 @@ def _delivered(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     return out
 
 
-def checked_limits(threads: Any, workspace_limit: Any = None) -> None:
-    """SpecError unless each is None or an integer: threads from 1 to what a machine may have, workspace_limit ≥ 0."""
-    if threads is not None:
-        integer("threads", threads, 1, most())
-    if workspace_limit is not None:
-        integer("workspace_limit", workspace_limit, 0)
+def checked_limits(threads: Any, workspace_limit: Any = None) -> tuple[int | None, int | None]:
+    """Both, as Python integers or None; SpecError unless 1 ≤ threads ≤ what a machine may have, workspace_limit ≥ 0."""
+    return (
+        None if threads is None else integer("threads", threads, 1, most()),
+        None if workspace_limit is None else integer("workspace_limit", workspace_limit, 0),
+    )
 
 
 def worthwhile(algorithm: Algorithm, spec: ConvSpec, threads: int) -> int:
@@ -281,7 +287,7 @@ def kernel(spec: ConvSpec, name: str, *, threads: int | None = None, workspace_l
     """
     if not isinstance(spec, ConvSpec):
         raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
-    checked_limits(threads, workspace_limit)
+    threads, workspace_limit = checked_limits(threads, workspace_limit)
     algorithm = get(name)
     threads = worthwhile(algorithm, spec, available()) if threads is None else threads
     return Kernel(algorithm, spec, threads, workspace_limit, f"{name}: asked for by name")

@@ -88,7 +88,7 @@ def explain(
 
     Takes :func:`fastest`'s constraints. Raises SpecError for constraints that make no sense.
     """
-    _check(spec, threads, max_error, nonfinite, workspace_limit)
+    threads, workspace_limit = _checked(spec, threads, max_error, nonfinite, workspace_limit)
     threads = available(threads)
     known = choices.load().get(choices.key(spec, threads), {})
     rows = [
@@ -99,15 +99,18 @@ def explain(
     return Explanation(spec, threads, prepared, tuple(sorted(rows, key=lambda row: _preference(row, prepared))))
 
 
-def _check(spec: Any, threads: Any, max_error: Any, nonfinite: Any, workspace_limit: Any) -> None:
-    """SpecError unless every constraint makes sense."""
+def _checked(
+    spec: Any, threads: Any, max_error: Any, nonfinite: Any, workspace_limit: Any
+) -> tuple[int | None, int | None]:
+    """threads and workspace_limit as ``checked_limits`` has them; SpecError unless every constraint makes sense."""
     if not isinstance(spec, ConvSpec):
         raise SpecError(f"spec must be a ConvSpec, not {type(spec).__name__}")
-    checked_limits(threads, workspace_limit)
+    limits = checked_limits(threads, workspace_limit)
     if max_error is not None and not (isinstance(max_error, int | float | np.floating | np.integer) and max_error > 0):
         raise SpecError(f"max_error is {max_error!r}; allowed: None or a number > 0")
     if not (nonfinite is None or (isinstance(nonfinite, str) and nonfinite in NONFINITE)):
         raise SpecError(f"nonfinite is {nonfinite!r}; allowed: None or 'local'")
+    return limits
 
 
 def _candidate(
@@ -170,7 +173,7 @@ def fastest(
     workspace_limit: most scratch in bytes. Raises Unsupported when nothing meets the constraints, SpecError for
     constraints that make no sense.
     """
-    _check(spec, threads, max_error, nonfinite, workspace_limit)
+    threads, workspace_limit = _checked(spec, threads, max_error, nonfinite, workspace_limit)
     state = available(threads), generation(), choices.version()
     return _decide(spec, threads, max_error, nonfinite, workspace_limit, prepared, *state)
 

@@ -135,7 +135,8 @@ def check(
 
     It runs twice on one state, with the bias and without, on the operands' own memory, each time with the output
     pre-filled with NaN and the workspace poisoned: an output left out, a read of scratch before it was written, a write
-    to an operand and a state that the first run spoilt all show. Raises Unsupported where the algorithm does not apply,
+    to an operand and a state that the first run spoilt all show. A plan of its own for calls that prepare the filter
+    (``Algorithm.unprepared``) runs once more. Raises Unsupported where the algorithm does not apply,
     UnknownAlgorithm for a name nobody registered.
     """
     algorithm = algorithm if isinstance(algorithm, Algorithm) else get(algorithm)
@@ -149,16 +150,19 @@ def check(
     x, w, bias = (operand(array, array.shape, spec.np_dtype, "operand") for array in given)
     state = algorithm.prepare(planned.plan, w)  # Kernel.prepare would hand over copies
 
-    def attempt(bias: np.ndarray | None) -> Verdict:
+    def attempt(bias: np.ndarray | None, prepared: bool = True) -> Verdict:
         y = np.full(spec.stored_output_shape, np.nan, spec.np_dtype)
         planned.poison()
-        y = logical(Layer(planned, state, bias)(x, out=y), spec.layout, spec.K)
+        y = Layer(planned, state, bias)(x, out=y) if prepared else planned(x, w, bias, y)
+        y = logical(y, spec.layout, spec.K)
         if bias is None:
             y = y + facts.operands[2].astype(facts.expected.dtype).reshape(-1, *(1,) * spec.ndim)
         return judge(algorithm, spec, y, facts, planned.error_bound)
 
-    first, second = attempt(bias), attempt(None)
-    verdict = second if first.ok else first
+    verdicts = [attempt(bias), attempt(None)]
+    if planned.plans_apart:
+        verdicts.append(attempt(bias, prepared=False))
+    verdict = next((each for each in verdicts if not each.ok), verdicts[1])
     if before != [array.tobytes() for array in given]:
         truth.cache_clear()
         return replace(verdict, ok=False, reason="an operand was written")

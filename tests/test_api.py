@@ -123,6 +123,24 @@ def test_sizes_may_be_tuples_lists_and_arrays(kind: Any) -> None:
     assert np.array_equal(cb.conv2d(x, w, stride=kind([2, 1]), padding=pairs, dilation=kind([1, 2])), want)
 
 
+def test_integers_may_be_arrays_of_no_dimension() -> None:
+    x, w, _ = arrays(cb.ConvSpec((1, 4, 9, 8), (6, 4, 3, 3)))
+    one, two, most = np.array(1), np.array(2), np.array(1 << 20)
+    want = cb.conv2d(x, w, stride=2, padding=1, dilation=1, groups=1, threads=1, workspace_limit=1 << 20)
+    given = cb.conv2d(x, w, stride=two, padding=one, dilation=[one, one], groups=one, threads=one, workspace_limit=most)
+    assert np.array_equal(given, want)
+    spec = cb.ConvSpec(x.shape, w.shape)
+    assert type(cb.kernel(spec, "direct", threads=two, workspace_limit=most).threads) is int
+    assert cb.fastest(spec, threads=one) is cb.fastest(spec, threads=1)
+
+
+@pytest.mark.parametrize("what", ["stride", "padding", "dilation", "threads", "workspace_limit", "layout", "algorithm"])
+def test_arrays_in_other_places_are_refused_by_name(what: str) -> None:
+    x, w, _ = arrays(cb.ConvSpec((1, 4, 9, 8), (6, 4, 3, 3)))
+    with pytest.raises(cb.SpecError, match=what):
+        cb.conv2d(x, w, **{what: np.array([1.5, 1.5])})
+
+
 def test_constraints_reach_the_choice() -> None:
     x, w, bias = arrays(cb.ConvSpec((1, 8, 20, 20), (8, 8, 3, 3)))
     spoilt = x.copy()

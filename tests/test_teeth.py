@@ -52,6 +52,20 @@ def test_the_sabotaged_one_is_rejected(name: str, dtype: str) -> None:
     assert verdict.ok, f"the sabotage spoilt the data of later checks: {verdict}"
 
 
+def test_another_plan_of_calls_that_prepare_the_filter_is_checked() -> None:
+    def spec_of(plan: ConvSpec | tuple[ConvSpec]) -> ConvSpec:
+        return plan if isinstance(plan, ConvSpec) else plan[0]
+
+    def off_by_one(plan, x, w, bias, y, work):
+        run(spec_of(plan), x, w, bias, y, work)
+        if isinstance(plan, tuple):
+            y += 1
+
+    algorithm = replace(HONEST, name="apart", run=off_by_one, workspace=lambda plan: HONEST.workspace(spec_of(plan)))
+    assert check(algorithm, RICH).ok
+    assert not check(replace(algorithm, unprepared=lambda spec: (spec,)), RICH).ok
+
+
 def test_single_precision_sums_of_a_double_precision_problem_are_rejected() -> None:
     def narrow(spec, x, w, bias, y, work):
         run(spec, x, w, bias, y, work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -78,6 +79,31 @@ def test_what_no_thread_could_be_started_for_is_not_run_later(others: int, monke
     pool.shutdown()
     assert all(future.done() for future in busy)
     np.testing.assert_array_equal(seen, 1)
+
+
+def test_work_of_a_thread_that_could_not_be_started_is_waited_for_if_another_has_begun_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pool gives no future for what it queued before it failed."""
+    free, begun, seen = threading.Event(), threading.Event(), np.zeros(4, np.int64)
+    with ThreadPoolExecutor(2) as pool, monkeypatch.context() as patch:
+        patch.setattr(threads, "_pool", pool)
+        pool.submit(free.wait, 60)
+
+        def refuse(thread: threading.Thread) -> None:
+            free.set()
+            assert begun.wait(60)
+            raise RuntimeError("can't start new thread")
+
+        def count(begin: int, end: int) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                begun.set()
+                time.sleep(0.1)
+            seen[begin:end] += 1
+
+        patch.setattr(threading.Thread, "start", refuse)
+        parallel(count, 4, 2)
+        np.testing.assert_array_equal(seen, 1)
 
 
 def test_an_error_waits_for_the_other_threads() -> None:

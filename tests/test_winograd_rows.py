@@ -10,6 +10,7 @@ from convbench.algorithm import Unsupported, get
 from convbench.data import arrays
 from convbench.kernels import row_products
 from convbench.kernels.row_tiles import F, image_lines, lines
+from convbench.machine import SHIPPED
 from convbench.spec import ConvSpec
 from convbench.verify import check
 
@@ -64,6 +65,14 @@ def test_a_limit_shortens_strips_before_it_refuses() -> None:
     assert check(NAME, spec, workspace_limit=free // 2).ok
     with pytest.raises(Unsupported, match="shortest strips"):
         ROWS.plan(spec, 1, 1000)
+
+
+def test_preparing_is_expected_to_take_what_it_takes() -> None:
+    """35 µs and 300 µs were seen: a call that prepares its filters anew would rather not, at 7 × 7."""
+    few, many = (ConvSpec((1, 32, 7, 7), (outputs, 1, 3, 3), padding=1, groups=32) for outputs in (32, 1024))
+    for spec, least, most in ((few, 2e-5, 8e-5), (many, 2e-4, 5e-4)):
+        kernel = cb.kernel(spec, NAME, threads=1)
+        assert least < ROWS.prepare_cost(kernel.plan, SHIPPED) < most
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -40,6 +40,8 @@ CHUNK_BYTES = 1 << 22  # images that one call of scipy.fft transforms
 BLOCK_BYTES = 1 << 26  # spectra of one block of images
 LARGEST_BYTES = 1 << 29  # of filter spectra
 LINE_LANES = 16  # lines that pocketfft transforms at once, at most
+PREPARE_CALLS = 35  # overheads of a call: what preparing takes beside the filters' spectra, tables and plans
+SPECTRUM_MOVES = 36  # of the filters' spectra through memory, in the time that it takes to compute them
 
 
 class Plan(NamedTuple):
@@ -257,6 +259,11 @@ def cost(plan: Plan, machine: Machine) -> float:
     )
 
 
+def prepare_cost(plan: Plan, machine: Machine) -> float:
+    """Tables, whatever the filters; spectra of every filter at image size, moved several times."""
+    return PREPARE_CALLS * machine.call_overhead + machine.byte_time(SPECTRUM_MOVES * filter_bytes(plan.spec))
+
+
 def transform_error(spec: ConvSpec, n: int, channels: int) -> float:
     """Bound of a correlation through transforms of n points: u·(10·√log₂ n + 2·√channels), of max √(x² ⋆ w²).
 
@@ -284,6 +291,7 @@ fft = Algorithm(
     library_bytes=library_bytes,
     error=error,
     cost=cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     local=False,
     exact=False,

@@ -37,6 +37,9 @@ from convbench.machine import SHIPPED, Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
 
+PREPARE_CALLS = 50  # overheads of a call: what preparing takes beside the filters' spectra, tables and plans
+SPECTRUM_MOVES = 6  # of the filters' spectra through memory, in the time that it takes to compute them
+
 
 class Plan(NamedTuple):
     spec: ConvSpec
@@ -122,6 +125,12 @@ def cost(plan: Plan, machine: Machine) -> float:
     return plan.form.cost(plan.spec, plan.threads, plan.tiling, plan.block, machine)
 
 
+def prepare_cost(plan: Plan, machine: Machine) -> float:
+    """Tables of the transform, whatever the filters; spectra of every filter, moved several times."""
+    spectra = plan.form.filter_bytes(plan.spec, plan.tiling)
+    return PREPARE_CALLS * machine.call_overhead + machine.byte_time(SPECTRUM_MOVES * spectra)
+
+
 def error(plan: Plan) -> float:
     return plan.form.error(plan.spec, plan.tiling)
 
@@ -135,6 +144,7 @@ fft_tiled = Algorithm(
     workspace=workspace,
     error=error,
     cost=cost,
+    prepare_cost=prepare_cost,
     executed_flop=executed_flop,
     local=False,
     exact=False,

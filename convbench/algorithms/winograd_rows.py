@@ -17,7 +17,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from convbench.algorithm import Algorithm, Unsupported, default_prepare_cost, phases, unit_roundoff
+from convbench.algorithm import Algorithm, Unsupported, phases, unit_roundoff
 from convbench.kernels.packing import pack
 from convbench.kernels.row_products import WIDEST, RowPlan, convolve, plan_rows
 from convbench.kernels.row_tiles import F
@@ -32,7 +32,8 @@ EFFICIENCY = 0.8  # of peak inside tiles
 READ_EFFICIENCY = 0.7  # of the bandwidth, for filters from beyond L2 that products wait for
 PRODUCT_SECONDS = 3e-8  # what a product of a tile costs beside its terms
 VECTOR_SECONDS = 1.6e-8  # to transform or to invert a vector of tiles
-FILTER_SECONDS = 1.2e-9  # to transform the filters, for each product
+FILTER_SECONDS, TRANSFORM_SECONDS = 2.5e-7, 1e-9  # NumPy's, for the filters: of each output channel, of each product
+PREPARE_CALLS = 3  # overheads of a call that preparing takes
 
 
 def supports(spec: ConvSpec) -> str | None:
@@ -87,10 +88,11 @@ def executed_flop(plan: RowPlan) -> float:
 
 
 def prepare_cost(plan: RowPlan, machine: Machine) -> float:
-    """Filters transformed one by one, then packed: products are written twice and read once."""
-    products = F.alpha // F.r * prod(plan.spec.weight_shape)
-    moved = machine.byte_time(3 * products * plan.spec.itemsize, plan.threads)
-    return default_prepare_cost(plan, machine) + products * FILTER_SECONDS + moved
+    """Filters read and transformed, what they became written, read and packed."""
+    spec = plan.spec
+    products = F.alpha // F.r * prod(spec.weight_shape)
+    moved = machine.byte_time((3 * products + prod(spec.weight_shape)) * spec.itemsize)
+    return PREPARE_CALLS * machine.call_overhead + spec.K * FILTER_SECONDS + products * TRANSFORM_SECONDS + moved
 
 
 def cost(plan: RowPlan, machine: Machine) -> float:

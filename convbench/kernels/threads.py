@@ -81,18 +81,34 @@ def parallel(kernel: Callable[..., None], tasks: int, threads: int, *args: Any, 
     for t in range(threads):
         scratch = () if private is None else (private[t],)
         calls.append((tasks * t // threads, tasks * (t + 1) // threads, *args, *scratch))
-    futures: list[Future[None]] = []
+    helpers: list[Future[None]] = []
     try:
         with suppress(RuntimeError):  # no more threads can be started; what the pool keeps then will find no calls
             for _ in range(threads - 1):
-                futures.append(_pool.submit(_drain, kernel, calls))
+                _pool.submit(_help, kernel, calls, helpers)
         _drain(kernel, calls)
     finally:
         calls.clear()
-        begun = [future for future in futures if not future.cancel()]
+        begun = [*helpers]  # whoever comes later finds no calls
         wait(begun)  # all have ended before one is raised: their scratch is lent to somebody else next
-    for future in begun:
-        future.result()
+    for helper in begun:
+        helper.result()
+
+
+def _help(kernel: Callable[..., None], calls: deque[tuple[Any, ...]], helpers: list[Future[None]]) -> None:
+    """Drain calls on a thread of the pool.
+
+    It reports itself before it takes one: a pool that cannot start a thread gives no future, but keeps the work, and
+    another thread may begin it.
+    """
+    helper: Future[None] = Future()
+    helpers.append(helper)
+    try:
+        _drain(kernel, calls)
+    except BaseException as error:
+        helper.set_exception(error)
+    else:
+        helper.set_result(None)
 
 
 def _drain(kernel: Callable[..., None], calls: deque[tuple[Any, ...]]) -> None:
