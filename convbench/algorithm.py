@@ -196,7 +196,7 @@ def load_file(path: str | Path) -> list[Algorithm]:
     """Run a Python file and register every ``Algorithm`` it holds at module level (the CLI's ``--with FILE.py``)."""
     path = Path(path)
     if not path.is_file():
-        raise SpecError(f"cannot read algorithms from {str(path)!r}: not a Python file")
+        raise SpecError(f"cannot read algorithms from {str(path)!r}: {'not a' if path.exists() else 'no such'} file")
     module = ModuleType(f"convbench_user_{path.stem}")
     module.__file__ = str(path)
     try:

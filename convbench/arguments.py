@@ -11,6 +11,7 @@ import numpy as np
 
 DTYPES = {"float32": "f32", "float64": "f64"}  # NumPy's name -> benchdnn's
 INT64_MAX = 2**63 - 1
+PADDINGS = ", one per dimension, (before, after) pairs, 'same' or 'valid'"
 
 
 class SpecError(ValueError):
@@ -28,15 +29,18 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return (f"did you mean {close[0]!r}? " if close else "") + f"allowed: {', '.join(choices)}"
 
 
-def integer(what: str, value: object, least: int, most: int = INT64_MAX) -> int:
-    """`value` as an int from `least` to `most`; NumPy's integers too. SpecError for others, bools and floats."""
+def integer(what: str, value: object, least: int, most: int = INT64_MAX, or_else: str = "") -> int:
+    """`value` as an int from `least` to `most`; NumPy's integers too. SpecError for others, bools and floats.
+
+    or_else: what the error says is allowed beside an integer.
+    """
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = None
     if number is None or isinstance(value, bool) or not least <= number <= most:
         limit = "2**63 - 1" if most == INT64_MAX else most
-        raise SpecError(f"{what} is {value!r}; allowed: an integer from {least} to {limit}")
+        raise SpecError(f"{what} is {value!r}; allowed: an integer from {least} to {limit}{or_else}")
     return number
 
 
@@ -89,7 +93,8 @@ def pairs(
         pair = _listed(side) or (side, side)
         if len(pair) != 2:
             raise SpecError(f"padding is {padding!r}; allowed: integers or (before, after) pairs")
-        sides.append((integer("padding", pair[0], 0), integer("padding", pair[1], 0)))
+        before, after = (integer("padding", side, 0, or_else=PADDINGS) for side in pair)
+        sides.append((before, after))
     return tuple(sides)
 
 

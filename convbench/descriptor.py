@@ -180,6 +180,6 @@ def _axis(letter: str, numbers: dict[str, int], columns: dict[str, int], end: in
     if p is None:
         p = _implied_padding(i, _span(o, k, s, d))
     if o < (least := (i + p - reach) // s + 1):
-        reason = f"o{letter} is {o}; allowed: at least {least}, which the input and padding give"
+        reason = f"o{letter} is {o}; allowed: at least {least}, which the input and the padding before it give"
         raise DescriptorError(reason, columns["o" + letter])
     return Axis(i, o, k, s, p, d)

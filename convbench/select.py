@@ -193,8 +193,10 @@ def _decide(
                     prepared=prepared)  # fmt: skip
     best = found.chosen
     if best is None or best.kernel is None:
-        reasons = "; ".join(f"{row.algorithm}: {row.reason}" for row in found.rows if row.kernel is not None)
-        raise Unsupported(f"no algorithm meets these constraints for {spec}. {reasons}")
+        planned = [(row.kernel.error_bound, row.algorithm, row.reason) for row in found.rows if row.kernel is not None]
+        least = "; the least error bound is {:.1e}, {}'s".format(*min(planned)) if planned and max_error else ""
+        reasons = "; ".join(f"{name}: {reason}" for _, name, reason in planned)
+        raise Unsupported(f"no algorithm meets these constraints for {spec}{least}. {reasons}")
     time = best.time(prepared)
     evidence = f"predicted {seconds(best.predicted)}" if time is None else f"measured {seconds(time)} on this machine"
     others = [row for row in found.rows[1:] if not row.reason]

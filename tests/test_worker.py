@@ -138,8 +138,9 @@ def test_hopeless_ones_are_called_once_and_rivals_not_at_all(clock: FakeClock) -
     assert racers == ["best"]
     assert (ours.calls, rival.calls) == (1, 0)
     assert all(cells[name]["status"] == "hopeless" for name in ("ours", "rival"))
-    assert cells["ours"]["reason"] == "predicted 0.04 s, 40× the best; called once: 0.04 s, 40× the best"
-    assert "predicted 0.04 s" in cells["rival"]["reason"]
+    times = "40.0 ms, 40× the best so far"
+    assert cells["ours"]["reason"] == f"predicted {times}; called once: {times}"
+    assert "predicted 40.0 ms" in cells["rival"]["reason"]
     assert "not called" in cells["rival"]["reason"]
 
 
@@ -147,11 +148,11 @@ def test_what_does_not_fit_is_not_even_called(clock: FakeClock) -> None:
     huge, dear = FakeContender(clock, "huge", 9.0), FakeContender(clock, "dear", 11.0)
     _, cells = trials(clock, [FakeContender(clock, "best", 1e-3), huge])
     assert huge.calls == 0
-    assert "not called: 3 s are left for it" in cells["huge"]["reason"]
+    assert "not called: 3.00 s are left for it" in cells["huge"]["reason"]
     racers, cells = trials(clock, [dear])
     assert racers == []
     assert dear.calls == 0
-    assert cells["dear"]["reason"] == "predicted 11 s; not called: 10 s are left for it"
+    assert cells["dear"]["reason"] == "predicted 11.0 s; not called: 10.0 s are left for it"
     assert cells["dear"]["status"] == "out of budget"
 
 
@@ -168,7 +169,7 @@ def test_a_contender_that_looked_good_until_a_better_one_came_is_dropped(clock: 
     racers, cells = trials(clock, [early, FakeContender(clock, "late", 1e-3)])
     assert racers == ["late"]
     assert cells["early"]["status"] == "hopeless"
-    assert cells["early"]["reason"] == "a call takes 0.05 s, 50× the best"
+    assert cells["early"]["reason"] == "a call takes 50.0 ms, 50× the best so far"
 
 
 def test_a_slow_first_call_alone_drops_nobody_whom_the_prediction_favoured(clock: FakeClock) -> None:

@@ -27,6 +27,7 @@ from convbench.bench.threads import limited_threads
 from convbench.layouts import stored
 from convbench.machine import Machine
 from convbench.spec import ConvSpec
+from convbench.units import seconds
 from convbench.verify import Truth, truth
 
 HOPELESS = 20.0  # times the best
@@ -147,8 +148,8 @@ class Trials:
         left = max(0.0, end + self.late - self._clock())
         if contender.predicted > left:
             status = "hopeless" if why else "out of budget"
-            why = why or f"predicted {contender.predicted:.3g} s; "
-            self._drop(contender, f"{why}not called: {left:.3g} s are left for it", status)
+            why = why or f"predicted {seconds(contender.predicted)}; "
+            self._drop(contender, f"{why}not called: {seconds(left)} are left for it", status)
             return
         try:
             self._measure(contender, why)
@@ -184,5 +185,5 @@ class Trials:
         self._emit({"event": "begin", "algorithm": contender.name, "stage": stage})
 
 
-def _times(seconds: float, best: float) -> str:
-    return f"{seconds:.3g} s, {seconds / best:.0f}× the best"
+def _times(time: float, best: float) -> str:
+    return f"{seconds(time)}, {time / best:.0f}× the best so far"

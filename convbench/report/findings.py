@@ -111,7 +111,8 @@ def _baselines(winners: pd.DataFrame) -> str | None:
     for name in ("im2col", "naive", "python_loops"):
         found = beaten(winners, name)
         timed, more = found.loc[~found["rough"], "over"], int(found["rough"].sum())
-        text = f"`{name}`: " + (f"{ratio(timed.min())} to {ratio(timed.max())} on {len(timed)}" if len(timed) else "")
+        ends = dict.fromkeys((ratio(timed.min()), ratio(timed.max())))
+        text = f"`{name}`: " + (f"{' to '.join(ends)} on {len(timed)}" if len(timed) else "")
         if more:
             text += f"{', ' if len(timed) else ''}too slow to time on {more}"
         if len(timed) or more:
