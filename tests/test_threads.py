@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
@@ -85,7 +84,8 @@ def test_work_of_a_thread_that_could_not_be_started_is_waited_for_if_another_has
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The pool gives no future for what it queued before it failed."""
-    free, begun, seen = threading.Event(), threading.Event(), np.zeros(4, np.int64)
+    free, begun, ended = threading.Event(), threading.Event(), threading.Event()
+    known, seen = [], np.zeros(4, np.int64)
     with ThreadPoolExecutor(2) as pool, monkeypatch.context() as patch:
         patch.setattr(threads, "_pool", pool)
         pool.submit(free.wait, 60)
@@ -98,12 +98,19 @@ def test_work_of_a_thread_that_could_not_be_started_is_waited_for_if_another_has
         def count(begin: int, end: int) -> None:
             if threading.current_thread() is not threading.main_thread():
                 begun.set()
-                time.sleep(0.1)
+                assert ended.wait(60)
             seen[begin:end] += 1
 
+        def wait_for(helpers: list[Future[None]]) -> None:
+            known.append(len(helpers))
+            ended.set()
+            wait(helpers)
+
         patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(threads, "wait", wait_for)
         parallel(count, 4, 2)
-        np.testing.assert_array_equal(seen, 1)
+    assert known == [1]
+    np.testing.assert_array_equal(seen, 1)
 
 
 def test_an_error_waits_for_the_other_threads() -> None:

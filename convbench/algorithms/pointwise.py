@@ -124,10 +124,7 @@ def _parts(spec: ConvSpec, channels: int, gathered: int, form: Form, threads: in
 def prepare(plan: Plan | StencilPlan, weight: np.ndarray) -> Any:
     if isinstance(plan, StencilPlan):
         return depthwise.prepare(plan, weight)
-    if plan.form.starts is None:
-        return weight.reshape(-1)
-    spec = plan.spec
-    return plan.form.pack(weight.reshape(spec.groups, spec.K // spec.groups, -1), plan.threads)
+    return plan.form.pack(weight, plan.threads)
 
 
 def unprepared(plan: Plan | StencilPlan) -> Plan | StencilPlan:

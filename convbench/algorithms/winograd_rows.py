@@ -22,7 +22,6 @@ from convbench.kernels.packing import pack
 from convbench.kernels.row_products import WIDEST, RowPlan, convolve, plan_rows
 from convbench.kernels.row_tiles import F
 from convbench.kernels.simd import VECTOR_BYTES
-from convbench.kernels.ticks import OFF
 from convbench.machine import Machine
 from convbench.reductions import lift
 from convbench.spec import ConvSpec
@@ -71,10 +70,6 @@ def workspace(plan: RowPlan) -> int:
     return plan.scratch * plan.threads
 
 
-def run(plan, x, state, bias, y, work, ticks=OFF):
-    convolve(plan, x, state, bias, y, work, ticks)
-
-
 def error(plan: RowPlan) -> float:
     """Bound 3 · u · κ · (√(R·C/G) + r + 1): as ``winograd.error``, with κ of one dimension and sums over taps, too."""
     return unit_roundoff(plan.spec.dtype) * F.amplification * 3 * (sqrt(len(plan.offsets)) + F.r + 1)
@@ -114,7 +109,7 @@ def cost(plan: RowPlan, machine: Machine) -> float:
 
 winograd_1x4_3x3 = Algorithm(
     name="winograd_1x4_3x3",
-    run=phases(run, "transform", "multiply"),
+    run=phases(convolve, "transform", "multiply"),
     supports=supports,
     plan=plan,
     prepare=prepare,

@@ -38,13 +38,15 @@ class Form(NamedTuple):
     starts: np.ndarray | None  # ``packing``'s tiles; None: filters as they lie
     depth: int  # input channels packed together
     tasks: int
-    sizes: np.ndarray  # the kernel's int64 arguments
+    sizes: np.ndarray  # the kernel's int64 arguments: G, C, K, …
     scratch: int  # elements a thread
     work: int  # multiply-adds of one vector
 
     def pack(self, weight: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Filters (G, K, C) as the kernel takes them, flat."""
-        return weight.reshape(-1) if self.starts is None else pack(weight, self.starts, self.depth, threads)
+        """Filters (G·K, C, …) as the kernel takes them, flat."""
+        if self.starts is None:
+            return weight.reshape(-1)
+        return pack(weight.reshape(self.sizes[0], self.sizes[2], -1), self.starts, self.depth, threads)
 
 
 def read_once(spec: ConvSpec) -> Form:

@@ -17,9 +17,9 @@ from convbench.kernels.fetching import fetching
 from convbench.kernels.jit import njit
 from convbench.kernels.layout import ALIGNMENT, round_up
 from convbench.kernels.row_tiles import TILES, F, image_lines, invert_tiles, lines, multiply_tiles, transform_tiles
-from convbench.kernels.simd import VECTOR_BYTES
+from convbench.kernels.simd import VECTOR_BYTES, viewed
 from convbench.kernels.threads import parallel
-from convbench.kernels.ticks import CALL, mark
+from convbench.kernels.ticks import CALL, OFF, mark
 from convbench.spec import ConvSpec
 
 TRANSFORM, MULTIPLY = 1, 2  # phases of a strip; what is multiplied is inverted at once
@@ -108,7 +108,7 @@ def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, read, written,
     channels_in, channels, plane_in, plane_out, vectors, strip, pitch, plane, strips = (
         sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8],
     )  # fmt: skip
-    scratch = work.view(x.dtype)
+    scratch = viewed(work, x)
     lanes = VECTOR_BYTES // x.itemsize
     groups, filters, terms = len(u), u.size // len(u), len(offsets)
     v, m = scratch[: channels_in * plane], scratch[channels_in * plane :]
@@ -145,7 +145,7 @@ def convolve_strips(begin, end, ticks, x, sizes, starts, offsets, read, written,
         mark(ticks, MULTIPLY)
 
 
-def convolve(plan: RowPlan, x: np.ndarray, u: np.ndarray, bias: Any, y: np.ndarray, work: np.ndarray, ticks: Any):
+def convolve(plan: RowPlan, x: Any, u: np.ndarray, bias: Any, y: Any, work: np.ndarray, ticks: Any = OFF) -> None:
     """y = x convolved with the filters that became ``u``, plus bias."""
     flat = y.reshape(-1)
     parallel(convolve_strips, plan.tasks, plan.threads, ticks, x.reshape(-1), plan.sizes, plan.starts, plan.offsets,
